@@ -1,0 +1,322 @@
+"""The tables of everything a config can choose by name.
+
+A new activation, init scheme, data set, optimizer, sampler or pruner is one new row here. Config
+validation, `cnnsearch choices`, the help and the tests follow the tables. Objects of torch,
+torchvision and optuna are named by import path ("module:name"), so that this module loads none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What every row of every table has.
+
+    Args:
+        name: as written in a config.
+        description: one line for `cnnsearch choices`.
+    """
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Activation(Row):
+    """An activation function.
+
+    Args:
+        target: import path of the module class.
+        arguments: keyword arguments of its constructor.
+        pieces: linear pieces the layer before it computes for each unit (maxout: 2).
+        monotone: never falls, so that max pooling may be done before it.
+    """
+
+    target: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    pieces: int = 1
+    monotone: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class InitScheme(Row):
+    """An init scheme; `normal` takes its standard deviation after a colon.
+
+    Args:
+        target: import path of the function that draws the weights.
+        parameter: name of the positive number written after a colon, or None.
+    """
+
+    target: str
+    parameter: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset(Row):
+    """A data set.
+
+    Args:
+        target: import path of torchvision's class, or of our own reader.
+        shape: (C, H, W), or None where the images decide.
+        classes: number of classes, or None where the folders decide.
+        files: what is expected below `root`, for the message when it is absent.
+        extra: the extra of pyproject.toml that it needs.
+    """
+
+    target: str
+    shape: tuple[int, int, int] | None
+    classes: int | None
+    files: tuple[str, ...] = ()
+    extra: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessor(Row):
+    """What is subtracted from an image and what it is divided by.
+
+    Args:
+        mean: over what the mean is taken: None, "image" (per pixel) or "channel".
+        std: divide by the standard deviation per channel.
+    """
+
+    mean: str | None
+    std: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer(Row):
+    """An optimizer.
+
+    Args:
+        target: import path of torch's class.
+        fields: which fields of `train` it takes besides lr and weight_decay.
+    """
+
+    target: str
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule(Row):
+    """How the learning rate changes over a run.
+
+    Args:
+        target: import path of the function that gives the factor on lr at a step.
+    """
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler(Row):
+    """How points are chosen.
+
+    Args:
+        target: import path of the class in `cnnsearch.study.samplers`.
+        needs_trials: the number of trials must be given.
+        sequential: a point depends on the results before it.
+    """
+
+    target: str
+    needs_trials: bool = True
+    sequential: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pruner(Row):
+    """How unpromising trials are stopped early.
+
+    Args:
+        target: import path of Optuna's class, or None for no pruner.
+        arguments: keyword arguments of its constructor.
+    """
+
+    target: str | None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+def _table(rows: Iterable[AnyRow]) -> Mapping[str, AnyRow]:
+    return MappingProxyType({row.name: row for row in rows})
+
+
+ACTIVATIONS = _table(
+    [
+        Activation("sigmoid", "1 / (1 + exp(-x)): saturates, not zero-centred", "torch.nn:Sigmoid"),
+        Activation("tanh", "saturates, zero-centred", "torch.nn:Tanh"),
+        Activation("relu", "max(0, x): fast, units can die", "torch.nn:ReLU"),
+        Activation("leaky_relu", "max(0.01 x, x)", "torch.nn:LeakyReLU", {"negative_slope": 0.01}),
+        # One learned slope a layer; it may turn negative, hence not monotone.
+        Activation("prelu", "max(a x, x), slope a learned", "torch.nn:PReLU", monotone=False),
+        Activation("elu", "x above 0, exp(x) - 1 below", "torch.nn:ELU"),
+        Activation(
+            "maxout",
+            "max of two linear pieces: twice the weights",
+            "cnnsearch.model:Maxout",
+            pieces=2,
+        ),
+        Activation("selu", "elu scaled so that signals keep their variance", "torch.nn:SELU"),
+        Activation(
+            "gelu", "x times the normal distribution function", "torch.nn:GELU", monotone=False
+        ),
+        Activation("silu", "x times sigmoid(x)", "torch.nn:SiLU", monotone=False),
+    ]
+)
+
+INIT_SCHEMES = _table(
+    [
+        InitScheme("zeros", "all weights 0: every neuron stays the same", "cnnsearch.model:zeros"),
+        InitScheme("normal", "N(0, STD²), written normal:0.01", "cnnsearch.model:normal", "STD"),
+        InitScheme("xavier", "N(0, 1/fan_in), the lectures' Xavier", "cnnsearch.model:xavier"),
+        InitScheme("he", "N(0, 2/fan_in), for relu (He et al. 2015)", "cnnsearch.model:he"),
+        InitScheme(
+            "glorot", "N(0, 2/(fan_in + fan_out)), torch's Xavier", "cnnsearch.model:glorot"
+        ),
+        InitScheme("orthogonal", "orthonormal rows or columns", "cnnsearch.model:orthogonal"),
+        InitScheme(
+            "lsuv",
+            "orthogonal, then each layer scaled to unit variance on data",
+            "cnnsearch.model:lsuv",
+        ),
+    ]
+)
+
+DATASETS = _table(
+    [
+        Dataset(
+            "digits",
+            "UCI digits, 1,797 grey images of 8x8, bundled",
+            "cnnsearch.data.digits:read",
+            (1, 8, 8),
+            10,
+        ),
+        Dataset(
+            "mnist",
+            "handwritten digits, 70,000 grey images of 28x28",
+            "torchvision.datasets:MNIST",
+            (1, 28, 28),
+            10,
+            ("MNIST/raw/train-images-idx3-ubyte", "MNIST/raw/t10k-images-idx3-ubyte"),
+        ),
+        Dataset(
+            "fashion_mnist",
+            "articles of clothing, 70,000 grey images of 28x28",
+            "torchvision.datasets:FashionMNIST",
+            (1, 28, 28),
+            10,
+            ("FashionMNIST/raw/train-images-idx3-ubyte", "FashionMNIST/raw/t10k-images-idx3-ubyte"),
+        ),
+        Dataset(
+            "cifar10",
+            "60,000 colour images of 32x32 in 10 classes",
+            "torchvision.datasets:CIFAR10",
+            (3, 32, 32),
+            10,
+            ("cifar-10-batches-py/data_batch_1",),
+        ),
+        Dataset(
+            "cifar100",
+            "60,000 colour images of 32x32 in 100 classes",
+            "torchvision.datasets:CIFAR100",
+            (3, 32, 32),
+            100,
+            ("cifar-100-python/train",),
+        ),
+        Dataset(
+            "svhn",
+            "house numbers, 99,289 colour images of 32x32",
+            "torchvision.datasets:SVHN",
+            (3, 32, 32),
+            10,
+            ("train_32x32.mat", "test_32x32.mat"),
+            "svhn",
+        ),
+        Dataset(
+            "image_folder",
+            "any folder of images, one folder a class",
+            "cnnsearch.data.folder:read",
+            None,
+            None,
+        ),
+    ]
+)
+
+PREPROCESSORS = _table(
+    [
+        Preprocessor("none", "pixels as they are", None),
+        Preprocessor("mean_image", "mean image subtracted (AlexNet)", "image"),
+        Preprocessor("channel_mean", "mean per channel subtracted (VGG)", "channel"),
+        Preprocessor(
+            "standardize", "mean subtracted, divided by deviation, per channel", "channel", True
+        ),
+    ]
+)
+
+OPTIMIZERS = _table(
+    [
+        Optimizer(
+            "sgd", "stochastic gradient descent", "torch.optim:SGD", ("momentum", "nesterov")
+        ),
+        Optimizer("adam", "adaptive moments (Kingma, Ba 2015)", "torch.optim:Adam"),
+        Optimizer("adamw", "adam, weight decay decoupled", "torch.optim:AdamW"),
+    ]
+)
+
+SCHEDULES = _table(
+    [
+        Schedule("constant", "lr throughout", "cnnsearch.train:constant"),
+        Schedule("step", "times step_factor every step_every epochs", "cnnsearch.train:step"),
+        Schedule("cosine", "half a cosine from lr to 0", "cnnsearch.train:cosine"),
+    ]
+)
+
+SAMPLERS = _table(
+    [
+        Sampler(
+            "random", "independent draws from the space", "cnnsearch.study.samplers:RandomSampler"
+        ),
+        Sampler(
+            "grid",
+            "every combination; ranges through `points`",
+            "cnnsearch.study.samplers:GridSampler",
+            needs_trials=False,
+        ),
+        Sampler(
+            "tpe",
+            "Optuna's TPE: learns from the trials so far",
+            "cnnsearch.study.samplers:TPESampler",
+            sequential=True,
+        ),
+    ]
+)
+
+PRUNERS = _table(
+    [
+        Pruner("none", "every trial runs to its last epoch", None),
+        Pruner(
+            "median",
+            "stops a trial below the median of the others at the same epoch",
+            "optuna.pruners:MedianPruner",
+        ),
+    ]
+)
+
+TABLES: Mapping[str, Mapping[str, Row]] = MappingProxyType(
+    {
+        "dataset": DATASETS,
+        "preprocess": PREPROCESSORS,
+        "activation": ACTIVATIONS,
+        "init": INIT_SCHEMES,
+        "optimizer": OPTIMIZERS,
+        "schedule": SCHEDULES,
+        "sampler": SAMPLERS,
+        "pruner": PRUNERS,
+    }
+)

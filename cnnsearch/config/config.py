@@ -1,0 +1,53 @@
+"""The resolved config: every value is there and was checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cnnsearch.config.sections import Abort, Data, Model, Search, Section, Train
+from cnnsearch.records import Params
+from cnnsearch.space import Space
+
+
+@dataclass(frozen=True)
+class Config:
+    """A search, or (without `search` and `space`) a single run.
+
+    Args:
+        study: the study's name.
+        seed: of a search: its points and, by them, its trials; of a single run: the trial's own.
+        device: auto, cpu, cuda, cuda:N or mps.
+        threads: CPU threads of one trial.
+    """
+
+    study: str
+    seed: int
+    device: str
+    threads: int
+    data: Data
+    model: Model
+    train: Train
+    abort: Abort
+    search: Search | None = None
+    space: Space | None = None
+
+    def at(self, params: Params, seed: int) -> Config:
+        """The single run of a point: `params` set, the trial's seed, no search and no space."""
+        sections = {
+            name: section.model_copy(
+                update={k: v for k, v in params.items() if k in type(section).model_fields}
+            )
+            for name, section in self._searchable().items()
+        }
+        return replace(self, seed=seed, search=None, space=None, **sections)
+
+    def _searchable(self) -> Mapping[str, Section]:
+        return {"data": self.data, "model": self.model, "train": self.train}
+
+    def plain(self) -> dict[str, Any]:
+        """As plain data, in the order of the file; what `from_plain` reads."""
+        from cnnsearch.config.plain import to_plain
+
+        return to_plain(self)

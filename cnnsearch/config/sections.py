@@ -1,0 +1,229 @@
+"""The sections of a config file, with the bounds of every field.
+
+Only what one field can say by itself is checked here; what several fields say together is checked
+in `cnnsearch.config.rules`, shapes in `cnnsearch.model`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from cnnsearch import catalog
+
+STUDY_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+
+
+class Section(BaseModel):
+    """A section of the file: unknown keys are refused, types are not converted."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
+    )
+
+
+def _name_of(table: Mapping[str, catalog.Row]) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in table:
+            raise PydanticCustomError(
+                "unknown_name", "unknown name", {"name": name, "known": sorted(table)}
+            )
+        return name
+
+    return AfterValidator(check)
+
+
+def _one_of(table: Mapping[str, catalog.Row]) -> WithJsonSchema:
+    return WithJsonSchema({"enum": sorted(table)})
+
+
+def init_scheme(text: str) -> tuple[str, float | None]:
+    """Split an init scheme as written ("normal:0.01") into its name and its number.
+
+    Raises:
+        ValueError: the name is unknown, or the number is missing, not wanted or not positive; its
+            text says what to write.
+    """
+    name, colon, number = text.partition(":")
+    row = catalog.INIT_SCHEMES.get(name)
+    if row is None:
+        raise ValueError(f"unknown init scheme {name!r}")
+    if row.parameter is None:
+        if colon:
+            raise ValueError(f"{name} takes no number. Write {name}.")
+        return name, None
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{row.parameter} must be a number above 0. Write {name}:0.01.")
+    return name, value
+
+
+def _check_init(text: str) -> str:
+    name = text.partition(":")[0]
+    if name not in catalog.INIT_SCHEMES:
+        known = [r.name + (":0.01" if r.parameter else "") for r in catalog.INIT_SCHEMES.values()]
+        raise PydanticCustomError("unknown_name", "unknown name", {"name": text, "known": known})
+    init_scheme(text)
+    return text
+
+
+def _check_device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
+        raise ValueError("Write auto, cpu, cuda, cuda:1 or mps.")
+    return text
+
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
+
+def duration(text: str) -> float:
+    """Seconds of a duration such as "90s", "30m", "2h" or "1h30m".
+
+    Raises:
+        ValueError: not of that form, or zero; its text says what to write.
+    """
+    match = _DURATION.fullmatch(text)
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    total = hours * 3600 + minutes * 60 + seconds
+    if total == 0:
+        raise ValueError(f"{text!r} is no duration. Write 90s, 30m, 2h or 1h30m.")
+    return float(total)
+
+
+def _to_seconds(value: Any) -> Any:
+    return duration(value) if isinstance(value, str) else value
+
+
+Finite = Field(allow_inf_nan=False)
+Activation = Annotated[str, _name_of(catalog.ACTIVATIONS), _one_of(catalog.ACTIVATIONS)]
+Dataset = Annotated[str, _name_of(catalog.DATASETS), _one_of(catalog.DATASETS)]
+Preprocess = Annotated[str, _name_of(catalog.PREPROCESSORS), _one_of(catalog.PREPROCESSORS)]
+Optimizer = Annotated[str, _name_of(catalog.OPTIMIZERS), _one_of(catalog.OPTIMIZERS)]
+Schedule = Annotated[str, _name_of(catalog.SCHEDULES), _one_of(catalog.SCHEDULES)]
+Sampler = Annotated[str, _name_of(catalog.SAMPLERS), _one_of(catalog.SAMPLERS)]
+Pruner = Annotated[str, _name_of(catalog.PRUNERS), _one_of(catalog.PRUNERS)]
+Init = Annotated[str, AfterValidator(_check_init)]
+Device = Annotated[str, AfterValidator(_check_device)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Fraction = Annotated[float, Field(gt=0, lt=1), Finite]
+Seconds = Annotated[float, Field(gt=0), Finite, BeforeValidator(_to_seconds)]
+
+
+class Data(Section):
+    """Which images, how they are split and how they are prepared."""
+
+    name: Dataset
+    """The data set."""
+    root: str | None = None
+    """Folder of the data; default: $CNNSEARCH_DATA, else ~/.cache/cnnsearch."""
+    limit: Count | None = None
+    """Training images left after the validation split, same class balance; default: all."""
+    validation: Fraction | Count = 0.1
+    """Validation split: a fraction of the training images, or a count."""
+    split_seed: Seed = 0
+    """Seed of the validation split."""
+    size: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = None
+    """image_folder: [height, width]; default: the size of the majority."""
+    channels: Literal[1, 3] | None = None
+    """image_folder: 1 or 3; default: 3 unless all images are grey."""
+    pixels: Literal["unit", "raw"] = "unit"
+    """unit: 0..1; raw: 0..255, the lectures' scale."""
+    preprocess: Preprocess = "channel_mean"
+    """What is subtracted from each image, from the training split only."""
+    flip: bool = False
+    """Flip each training image left to right with probability 1/2."""
+    crop: Annotated[int, Field(ge=0)] = 0
+    """Random crop after zero padding by so many pixels."""
+
+
+class Model(Section):
+    """The network: conv layers, fully connected layers, classifier."""
+
+    conv: list[Count] = [32, 64]
+    """Channels of each conv layer; [] is a fully connected network."""
+    kernel: Count = 3
+    """Height and width of the filters."""
+    stride: Count = 1
+    """Stride of the conv layers."""
+    padding: Literal["same"] | Annotated[int, Field(ge=0)] = "same"
+    """Zero padding of the conv layers: same, or pixels on each side."""
+    pool: Literal["max", "avg", "none"] = "max"
+    """Pooling after each conv layer, no padding."""
+    pool_size: Annotated[int, Field(ge=2)] = 2
+    """Height, width and stride of the pooling windows."""
+    hidden: list[Count] = [128]
+    """Units of each fully connected layer before the classifier."""
+    dropout: Annotated[float, Field(ge=0, lt=1), Finite] = 0.0
+    """Share of units dropped before each fully connected layer that does not see the image."""
+    activation: Activation = "relu"
+    """Activation function of every layer but the last."""
+    init: Init = "he"
+    """Init scheme of the weights; biases start at 0."""
+    batchnorm: bool = False
+    """Batch norm in every layer but the last."""
+    batchnorm_at: Literal["before", "after"] = "before"
+    """Batch norm before or after the activation."""
+
+
+class Train(Section):
+    """Optimizer, learning rate and length of the run."""
+
+    lr: Annotated[float, Field(gt=0), Finite] = 0.01
+    """Learning rate."""
+    epochs: Count = 2
+    """Passes over the training images."""
+    batch_size: Count = 128
+    """Images of one step."""
+    optimizer: Optimizer = "sgd"
+    """The optimizer."""
+    momentum: Annotated[float, Field(ge=0, lt=1), Finite] = 0.9
+    """Momentum of sgd."""
+    nesterov: bool = False
+    """Nesterov's momentum, of sgd."""
+    weight_decay: Annotated[float, Field(ge=0), Finite] = 0.0
+    """Weight decay; not on biases, norm parameters and prelu slopes."""
+    schedule: Schedule = "constant"
+    """How the learning rate changes."""
+    warmup_epochs: Annotated[float, Field(ge=0), Finite] = 0.0
+    """The learning rate rises linearly over so many epochs first."""
+    step_every: Count = 10
+    """schedule step: epochs between steps."""
+    step_factor: Annotated[float, Field(gt=0, le=1), Finite] = 0.1
+    """schedule step: factor of each step."""
+
+
+class Abort(Section):
+    """When a trial is given up as diverged; a non-finite loss always ends it."""
+
+    loss_ratio: Annotated[float, Field(gt=1), Finite] | None = 3.0
+    """Limit on the mean loss of a window, in units of max(ln(classes), lowest loss so far)."""
+    check_every: Count = 20
+    """Steps of a window, and between looks at the loss."""
+
+
+class Search(Section):
+    """How points are chosen and what is compared."""
+
+    sampler: Sampler = "random"
+    """How points are chosen."""
+    trials: Count | None = None
+    """Number of points; a grid needs none and runs the whole product."""
+    objective: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+    """What is compared between trials."""
+    at: Literal["best", "last"] = "best"
+    """The value of a trial: the objective at its best or at its last epoch."""
+    pruner: Pruner = "none"
+    """How unpromising trials are stopped early."""
+    retries: Annotated[int, Field(ge=0)] = 2
+    """How often a point is tried again when its worker died."""
+    timeout: Seconds | None = None
+    """No trial is started after this time: 90s, 30m, 2h, or seconds."""

@@ -1,0 +1,36 @@
+"""The exceptions that reach the user as one line and an exit code; all others are defects."""
+
+from __future__ import annotations
+
+
+class CnnsearchError(Exception):
+    """Something went wrong that is not a defect of the program; its text is the whole message."""
+
+    exit_code = 1
+
+
+class InputError(CnnsearchError):
+    """The user's input is wrong: a file, an option, a name. Nothing was written.
+
+    The text holds one line per mistake: place, value, what to write instead.
+    """
+
+    exit_code = 2
+
+
+class DataError(InputError):
+    """A data set is missing, broken or too small for what was asked."""
+
+
+class StudyBusyError(CnnsearchError):
+    """Another living process owns the study."""
+
+
+class NothingCompleteError(CnnsearchError):
+    """The command ran, but not one trial completed."""
+
+    exit_code = 3
+
+
+class MissingExtraError(InputError):
+    """An optional dependency is absent; the text names the extra to install."""

@@ -1,0 +1,233 @@
+"""Search spaces and their points.
+
+Point k is a pure function of (space, seed, k): it does not depend on the trials before it, on the
+number of workers or on interruptions. Everything random here is a hash of what it depends on, so
+that no generator's state has to be kept and every platform draws the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from cnnsearch.records import Params, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """The parameter it belongs to is active where `parent` is active and has one of `values`."""
+
+    parent: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Numbers from `low` to `high`, both included.
+
+    Args:
+        log: draw evenly on a logarithmic axis.
+        step: only `low + i * step`.
+        points: how many values of it a grid takes.
+        integer: whole numbers only; follows from the field.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    points: int | None = None
+    integer: bool = False
+    when: tuple[Condition, ...] = ()
+
+    def at(self, u: float) -> Value:
+        """The value at `u` in [0, 1), even in the range's own scale."""
+        if self.step is not None:
+            count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
+            return self._number(self.low + min(int(u * count), count - 1) * self.step)
+        if self.integer:
+            # Half a unit beyond each end, so that the ends are as likely as the rest.
+            low, high = self.low - 0.5, self.high + 0.5
+            value = (
+                math.exp(_between(math.log(low), math.log(high), u))
+                if self.log
+                else (_between(low, high, u))
+            )
+            return int(min(max(round(value), self.low), self.high))
+        return self._scaled(u)
+
+    def grid(self) -> tuple[Value, ...]:
+        """`points` values from low to high, even in the range's own scale.
+
+        A range with a step and no `points` takes every step; equal values are taken once.
+        """
+        if self.points is None:
+            assert self.step is not None or self.integer, "config checks this"
+            step = self.step or 1
+            count = math.floor((self.high - self.low) / step + 1e-9) + 1
+            return tuple(self._number(self.low + i * step) for i in range(count))
+        values: dict[Value, None] = {}
+        for i in range(self.points):
+            values.setdefault(self._on_step(self._scaled(i / max(self.points - 1, 1))))
+        return tuple(values)
+
+    def _scaled(self, u: float) -> float:
+        if u == 0.0 or self.low == self.high:
+            return self.low
+        if u == 1.0:
+            return self.high
+        if self.log:
+            value = math.exp(_between(math.log(self.low), math.log(self.high), u))
+        else:
+            value = _between(self.low, self.high, u)
+        return min(max(value, self.low), self.high)
+
+    def _on_step(self, value: float) -> Value:
+        if self.step is not None:
+            value = self.low + round((value - self.low) / self.step) * self.step
+            if value > self.high:
+                value -= self.step
+        return self._number(value)
+
+    def _number(self, value: float) -> Value:
+        # 12 digits: 1e-05 instead of 1.0000000000000003e-05, in listings and exported files.
+        return round(value) if self.integer else float(f"{value:.12g}")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a list of values."""
+
+    choices: tuple[Value, ...]
+    when: tuple[Condition, ...] = ()
+
+    def at(self, u: float) -> Value:
+        """The value at `u` in [0, 1)."""
+        return self.choices[min(int(u * len(self.choices)), len(self.choices) - 1)]
+
+    def grid(self) -> tuple[Value, ...]:
+        """All values."""
+        return self.choices
+
+
+Parameter = Range | Choice
+Space = Mapping[str, Parameter]
+
+
+def active(parameter: Parameter, params: Params) -> bool:
+    """Whether a parameter is active beside the ones chosen before it."""
+    return all(
+        condition.parent in params and params[condition.parent] in condition.values
+        for condition in parameter.when
+    )
+
+
+def random_point(space: Space, seed: int, k: int) -> dict[str, Value]:
+    """Draw point `k`: each parameter from a hash of (seed, k, its name)."""
+    params: dict[str, Value] = {}
+    for name, parameter in space.items():
+        if active(parameter, params):
+            params[name] = parameter.at(unit(seed, k, name))
+    return params
+
+
+def point_key(params: Params) -> str:
+    """The identity of a grid point: its parameters, whatever their order."""
+    return json.dumps(dict(params), sort_keys=True, allow_nan=False)
+
+
+def trial_seed(study_seed: int, identity: int | str) -> int:
+    """Seed of the trial at a point, below 2^32.
+
+    Args:
+        identity: the point's index for random and tpe, its key for a grid.
+    """
+    return _hash("trial", study_seed, identity) >> 32
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The product of a space's values; points that differ only in inactive parameters are one."""
+
+    space: Space
+
+    @cached_property
+    def _blocks(self) -> list[tuple[dict[str, Value], list[tuple[str, tuple[Value, ...]]], int]]:
+        """One block for each combination of parents: (parents, free axes with values, size).
+
+        Only the parents of conditions are enumerated, so that a large product costs nothing.
+        """
+        parents = {c.parent for parameter in self.space.values() for c in parameter.when}
+        blocks = []
+        for chosen in self._combinations(parents):
+            axes = [
+                (name, parameter.grid())
+                for name, parameter in self.space.items()
+                if name not in parents and active(parameter, chosen)
+            ]
+            blocks.append((chosen, axes, math.prod(len(values) for _, values in axes)))
+        return blocks
+
+    def _combinations(self, parents: set[str]) -> list[dict[str, Value]]:
+        chosen: list[dict[str, Value]] = [{}]
+        for name, parameter in self.space.items():
+            if name in parents:
+                chosen = [
+                    {**params, name: value} if inside else params
+                    for params in chosen
+                    for inside in [active(parameter, params)]
+                    for value in (parameter.grid() if inside else (None,))
+                ]
+        return chosen
+
+    def __len__(self) -> int:
+        return sum(size for _, _, size in self._blocks)
+
+    def __getitem__(self, place: int) -> dict[str, Value]:
+        for chosen, axes, size in self._blocks:
+            if place < size:
+                params = dict(chosen)
+                for name, values in reversed(axes):
+                    place, i = divmod(place, len(values))
+                    params[name] = values[i]
+                return {name: params[name] for name in self.space if name in params}
+            place -= size
+        raise IndexError(place)
+
+    def shuffled(self, seed: int) -> Iterator[int]:
+        """All places in an order given by the seed, without holding them."""
+        yield from _permutation(len(self), seed)
+
+
+def _permutation(n: int, seed: int) -> Iterator[int]:
+    """0..n-1 in a random order: a Feistel network over the next power of 4, walked to below n."""
+    half = max(1, (max(n - 1, 1).bit_length() + 1) // 2)
+    mask = (1 << half) - 1
+    for i in range(n):
+        place = i
+        while True:
+            left, right = place >> half, place & mask
+            for turn in range(4):
+                left, right = right, left ^ (_hash("grid", seed, turn, right) & mask)
+            place = left << half | right
+            if place < n:
+                break
+        yield place
+
+
+def unit(*parts: int | str) -> float:
+    """A number in [0, 1) that depends on `parts` alone."""
+    return (_hash(*parts) >> 11) * 2.0**-53
+
+
+def _hash(*parts: int | str) -> int:
+    text = json.dumps(parts, separators=(",", ":"))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def _between(low: float, high: float, u: float) -> float:
+    return low + (high - low) * u

@@ -1,0 +1,1 @@
+"""The only package that imports optuna: storage, states, samplers, pruners, reading."""
