@@ -48,12 +48,14 @@ class InitScheme(Row):
     """An init scheme; `normal` takes its standard deviation after a colon.
 
     Args:
-        target: import path of the function that draws the weights.
+        target: import path of the function that draws the weights of one layer.
         parameter: name of the positive number written after a colon, or None.
+        rescale: import path of the function that then scales all layers on images, or None.
     """
 
     target: str
     parameter: str | None = None
+    rescale: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +120,13 @@ class Sampler(Row):
 
     Args:
         target: import path of the class in `cnnsearch.study.samplers`.
-        needs_trials: the number of trials must be given.
+        finite: there are only so many points, each known by its parameters; the others need
+            the number of trials.
         sequential: a point depends on the results before it.
     """
 
     target: str
-    needs_trials: bool = True
+    finite: bool = False
     sequential: bool = False
 
 
@@ -183,7 +186,8 @@ INIT_SCHEMES = _table(
         InitScheme(
             "lsuv",
             "orthogonal, then each layer scaled to unit variance on data",
-            "cnnsearch.model:lsuv",
+            "cnnsearch.model:orthogonal",
+            rescale="cnnsearch.model:unit_variance",
         ),
     ]
 )
@@ -271,9 +275,9 @@ OPTIMIZERS = _table(
 
 SCHEDULES = _table(
     [
-        Schedule("constant", "lr throughout", "cnnsearch.train:constant"),
-        Schedule("step", "times step_factor every step_every epochs", "cnnsearch.train:step"),
-        Schedule("cosine", "half a cosine from lr to 0", "cnnsearch.train:cosine"),
+        Schedule("constant", "lr throughout", "cnnsearch.optimizer:constant"),
+        Schedule("step", "times step_factor every step_every epochs", "cnnsearch.optimizer:step"),
+        Schedule("cosine", "half a cosine from lr to 0", "cnnsearch.optimizer:cosine"),
     ]
 )
 
@@ -286,7 +290,7 @@ SAMPLERS = _table(
             "grid",
             "every combination; ranges through `points`",
             "cnnsearch.study.samplers:GridSampler",
-            needs_trials=False,
+            finite=True,
         ),
         Sampler(
             "tpe",

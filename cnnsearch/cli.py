@@ -85,6 +85,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             args=None if arguments is None else list(arguments),
             prog_name="cnnsearch",
             standalone_mode=False,
+            obj=list(sys.argv[1:] if arguments is None else arguments),
         )
     except click.ClickException as error:
         error.show()

@@ -55,11 +55,14 @@ class Outcome:
         reason: one sentence for the user; None for a complete trial.
         facts: plain values that explain it, by name: `first_loss`, `parameters`, `step`, `loss`,
             `limit`, and for a failed trial `error`, `where` (file:line) and `traceback`.
+        seconds: wall time of the attempt, without the start of its worker; None where the attempt
+            was ended from outside.
     """
 
     state: State
     reason: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +141,33 @@ class StudySummary:
     updated: float | None
     planned: int | None
     config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A trial was given to a worker."""
+
+    trial: Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """A running trial finished an epoch."""
+
+    trial: Trial
+    result: EpochResult
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A trial ended, for good or (killed) to be run again."""
+
+    trial: Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Nothing happened for a moment: time to look at the clock."""
+
+
+Event = Began | Epoch | Ended | Tick

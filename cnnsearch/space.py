@@ -47,18 +47,21 @@ class Range:
     def at(self, u: float) -> Value:
         """The value at `u` in [0, 1), even in the range's own scale."""
         if self.step is not None:
-            count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
+            count = self._steps(self.step)
             return self._number(self.low + min(int(u * count), count - 1) * self.step)
         if self.integer:
             # Half a unit beyond each end, so that the ends are as likely as the rest.
             low, high = self.low - 0.5, self.high + 0.5
-            value = (
-                math.exp(_between(math.log(low), math.log(high), u))
-                if self.log
-                else (_between(low, high, u))
-            )
+            value = _log_between(low, high, u) if self.log else _between(low, high, u)
             return int(min(max(round(value), self.low), self.high))
         return self._scaled(u)
+
+    def grid_size(self) -> int:
+        """How many values `grid` gives, or a few more where rounding makes some equal."""
+        if self.points is not None:
+            return self.points
+        assert self.step is not None or self.integer, "config checks this"
+        return self._steps(self.step or 1)
 
     def grid(self) -> tuple[Value, ...]:
         """`points` values from low to high, even in the range's own scale.
@@ -66,10 +69,8 @@ class Range:
         A range with a step and no `points` takes every step; equal values are taken once.
         """
         if self.points is None:
-            assert self.step is not None or self.integer, "config checks this"
             step = self.step or 1
-            count = math.floor((self.high - self.low) / step + 1e-9) + 1
-            return tuple(self._number(self.low + i * step) for i in range(count))
+            return tuple(self._number(self.low + i * step) for i in range(self.grid_size()))
         values: dict[Value, None] = {}
         for i in range(self.points):
             values.setdefault(self._on_step(self._scaled(i / max(self.points - 1, 1))))
@@ -80,22 +81,26 @@ class Range:
             return self.low
         if u == 1.0:
             return self.high
-        if self.log:
-            value = math.exp(_between(math.log(self.low), math.log(self.high), u))
-        else:
-            value = _between(self.low, self.high, u)
+        value = (_log_between if self.log else _between)(self.low, self.high, u)
         return min(max(value, self.low), self.high)
+
+    def _steps(self, step: float) -> int:
+        # 0.3 is three steps of 0.1, though 0.3 / 0.1 is a little less than 3.
+        return math.floor((self.high - self.low) / step + 1e-9) + 1
 
     def _on_step(self, value: float) -> Value:
         if self.step is not None:
-            value = self.low + round((value - self.low) / self.step) * self.step
-            if value > self.high:
-                value -= self.step
+            # The last step may end below `high`.
+            i = min(round((value - self.low) / self.step), self._steps(self.step) - 1)
+            value = self.low + i * self.step
         return self._number(value)
 
     def _number(self, value: float) -> Value:
-        # 12 digits: 1e-05 instead of 1.0000000000000003e-05, in listings and exported files.
-        return round(value) if self.integer else float(f"{value:.12g}")
+        if self.integer:
+            return round(value)
+        # 12 digits: 1e-05 instead of 1.0000000000000003e-05, in listings and exported files. The
+        # bounds are kept as written: rounding must not leave the range.
+        return min(max(float(f"{value:.12g}"), self.low), self.high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,10 @@ class Choice:
         """All values."""
         return self.choices
 
+    def grid_size(self) -> int:
+        """How many values there are."""
+        return len(self.choices)
+
 
 Parameter = Range | Choice
 Space = Mapping[str, Parameter]
@@ -121,9 +130,14 @@ Space = Mapping[str, Parameter]
 def active(parameter: Parameter, params: Params) -> bool:
     """Whether a parameter is active beside the ones chosen before it."""
     return all(
-        condition.parent in params and params[condition.parent] in condition.values
+        condition.parent in params and _among(params[condition.parent], condition.values)
         for condition in parameter.when
     )
+
+
+def _among(value: Value, values: tuple[Value, ...]) -> bool:
+    # Python's `in` takes True for 1.
+    return any(type(value) is type(other) and value == other for other in values)
 
 
 def random_point(space: Space, seed: int, k: int) -> dict[str, Value]:
@@ -184,10 +198,17 @@ class Grid:
                 ]
         return chosen
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """Number of points, also above 2^63, where `len` ends."""
         return sum(size for _, _, size in self._blocks)
 
+    def __len__(self) -> int:
+        return self.size
+
     def __getitem__(self, place: int) -> dict[str, Value]:
+        if place < 0:
+            raise IndexError(place)
         for chosen, axes, size in self._blocks:
             if place < size:
                 params = dict(chosen)
@@ -200,7 +221,7 @@ class Grid:
 
     def shuffled(self, seed: int) -> Iterator[int]:
         """All places in an order given by the seed, without holding them."""
-        yield from _permutation(len(self), seed)
+        yield from _permutation(self.size, seed)
 
 
 def _permutation(n: int, seed: int) -> Iterator[int]:
@@ -231,3 +252,8 @@ def _hash(*parts: int | str) -> int:
 
 def _between(low: float, high: float, u: float) -> float:
     return low + (high - low) * u
+
+
+def _log_between(low: float, high: float, u: float) -> float:
+    # The minimum is for the largest of floats: a last digit more would overflow.
+    return math.exp(min(_between(math.log(low), math.log(high), u), math.log(high)))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from cnnsearch.config.sections import Abort, Data, Model, Search, Section, Train
 from cnnsearch.records import Params
 from cnnsearch.space import Space
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 @dataclass(frozen=True)
@@ -35,19 +36,23 @@ class Config:
 
     def at(self, params: Params, seed: int) -> Config:
         """The single run of a point: `params` set, the trial's seed, no search and no space."""
-        sections = {
-            name: section.model_copy(
-                update={k: v for k, v in params.items() if k in type(section).model_fields}
-            )
-            for name, section in self._searchable().items()
-        }
-        return replace(self, seed=seed, search=None, space=None, **sections)
-
-    def _searchable(self) -> Mapping[str, Section]:
-        return {"data": self.data, "model": self.model, "train": self.train}
+        return replace(
+            self,
+            seed=seed,
+            data=_updated(self.data, params),
+            model=_updated(self.model, params),
+            train=_updated(self.train, params),
+            search=None,
+            space=None,
+        )
 
     def plain(self) -> dict[str, Any]:
         """As plain data, in the order of the file; what `from_plain` reads."""
         from cnnsearch.config.plain import to_plain
 
         return to_plain(self)
+
+
+def _updated(section: AnySection, params: Params) -> AnySection:
+    fields = type(section).model_fields
+    return section.model_copy(update={k: v for k, v in params.items() if k in fields})

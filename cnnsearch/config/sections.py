@@ -42,6 +42,9 @@ def _one_of(table: Mapping[str, catalog.Row]) -> WithJsonSchema:
     return WithJsonSchema({"enum": sorted(table)})
 
 
+_NUMBER = re.compile(r"[0-9.eE+-]{1,40}")
+
+
 def init_scheme(text: str) -> tuple[str, float | None]:
     """Split an init scheme as written ("normal:0.01") into its name and its number.
 
@@ -58,7 +61,7 @@ def init_scheme(text: str) -> tuple[str, float | None]:
             raise ValueError(f"{name} takes no number. Write {name}.")
         return name, None
     try:
-        value = float(number)
+        value = float(number) if _NUMBER.fullmatch(number) else math.nan
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value > 0):
@@ -75,13 +78,59 @@ def _check_init(text: str) -> str:
     return text
 
 
+def _init_schema() -> WithJsonSchema:
+    rows = catalog.INIT_SCHEMES.values()
+    numbered = "|".join(row.name for row in rows if row.parameter)
+    return WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": sorted(row.name for row in rows if not row.parameter)},
+                {"type": "string", "pattern": rf"^({numbered}):[0-9.eE+-]+$"},
+            ]
+        }
+    )
+
+
+_DEVICE = r"auto|cpu|mps|cuda(:[0-9]{1,3})?"
+
+
 def _check_device(text: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
+    if not re.fullmatch(_DEVICE, text):
         raise ValueError("Write auto, cpu, cuda, cuda:1 or mps.")
     return text
 
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+def _check_study(text: str) -> str:
+    if not is_study_name(text):
+        raise ValueError(
+            "A study's name has letters, digits, dot, dash and underscore, begins with a letter or "
+            f"digit and has at most 64 characters. Write study: {study_name(text)}."
+        )
+    return text
+
+
+def is_study_name(text: str) -> bool:
+    """Whether a study can have this name."""
+    return re.fullmatch(STUDY_NAME, text) is not None
+
+
+def study_name(text: str) -> str:
+    """A valid study name that looks like `text`."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")
+    return plain[:64].rstrip("-._") or "search"
+
+
+def _check_folder(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError("Write a folder, or delete the line.")
+    return text
+
+
+def _pattern(pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^({pattern})$"})
+
+
+_DURATION = re.compile(r"(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?")
 
 
 def duration(text: str) -> float:
@@ -94,7 +143,7 @@ def duration(text: str) -> float:
     hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
     total = hours * 3600 + minutes * 60 + seconds
     if total == 0:
-        raise ValueError(f"{text!r} is no duration. Write 90s, 30m, 2h or 1h30m.")
+        raise ValueError(f"{text[:40]!r} is no duration. Write 90s, 30m, 2h or 1h30m.")
     return float(total)
 
 
@@ -110,12 +159,44 @@ Optimizer = Annotated[str, _name_of(catalog.OPTIMIZERS), _one_of(catalog.OPTIMIZ
 Schedule = Annotated[str, _name_of(catalog.SCHEDULES), _one_of(catalog.SCHEDULES)]
 Sampler = Annotated[str, _name_of(catalog.SAMPLERS), _one_of(catalog.SAMPLERS)]
 Pruner = Annotated[str, _name_of(catalog.PRUNERS), _one_of(catalog.PRUNERS)]
-Init = Annotated[str, AfterValidator(_check_init)]
-Device = Annotated[str, AfterValidator(_check_device)]
-Count = Annotated[int, Field(ge=1)]
+Init = Annotated[str, AfterValidator(_check_init), _init_schema()]
+Device = Annotated[str, AfterValidator(_check_device), _pattern(_DEVICE)]
+Study = Annotated[str, AfterValidator(_check_study), _pattern(STUDY_NAME)]
+Folder = Annotated[str, AfterValidator(_check_folder)]
+# The upper bounds keep products of sizes within 64 bits, far above what any machine can train.
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Width = Annotated[int, Field(ge=1, le=10**6)]
+Pixels = Annotated[int, Field(ge=1, le=10**4)]
+Layers = Annotated[list[Width], Field(max_length=1000)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Fraction = Annotated[float, Field(gt=0, lt=1), Finite]
-Seconds = Annotated[float, Field(gt=0), Finite, BeforeValidator(_to_seconds)]
+Seconds = Annotated[
+    float,
+    Field(gt=0),
+    Finite,
+    BeforeValidator(_to_seconds),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "string", "pattern": "^[0-9hms]+$"},
+            ]
+        }
+    ),
+]
+
+
+class Top(Section):
+    """What stands at the top of the file, beside the sections."""
+
+    study: Study
+    """Name of the study; default: the file's name."""
+    seed: Seed = 0
+    """Of a search: its points and, by them, its trials; of a single run: the trial's own."""
+    device: Device = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    """CPU threads of one trial."""
 
 
 class Data(Section):
@@ -123,7 +204,7 @@ class Data(Section):
 
     name: Dataset
     """The data set."""
-    root: str | None = None
+    root: Folder | None = None
     """Folder of the data; default: $CNNSEARCH_DATA, else ~/.cache/cnnsearch."""
     limit: Count | None = None
     """Training images left after the validation split, same class balance; default: all."""
@@ -131,7 +212,7 @@ class Data(Section):
     """Validation split: a fraction of the training images, or a count."""
     split_seed: Seed = 0
     """Seed of the validation split."""
-    size: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = None
+    size: Annotated[list[Pixels], Field(min_length=2, max_length=2)] | None = None
     """image_folder: [height, width]; default: the size of the majority."""
     channels: Literal[1, 3] | None = None
     """image_folder: 1 or 3; default: 3 unless all images are grey."""
@@ -141,26 +222,26 @@ class Data(Section):
     """What is subtracted from each image, from the training split only."""
     flip: bool = False
     """Flip each training image left to right with probability 1/2."""
-    crop: Annotated[int, Field(ge=0)] = 0
+    crop: Annotated[int, Field(ge=0, le=10**4)] = 0
     """Random crop after zero padding by so many pixels."""
 
 
 class Model(Section):
     """The network: conv layers, fully connected layers, classifier."""
 
-    conv: list[Count] = [32, 64]
+    conv: Layers = [32, 64]
     """Channels of each conv layer; [] is a fully connected network."""
-    kernel: Count = 3
+    kernel: Pixels = 3
     """Height and width of the filters."""
-    stride: Count = 1
+    stride: Pixels = 1
     """Stride of the conv layers."""
-    padding: Literal["same"] | Annotated[int, Field(ge=0)] = "same"
+    padding: Literal["same"] | Annotated[int, Field(ge=0, le=10**4)] = "same"
     """Zero padding of the conv layers: same, or pixels on each side."""
     pool: Literal["max", "avg", "none"] = "max"
     """Pooling after each conv layer, no padding."""
-    pool_size: Annotated[int, Field(ge=2)] = 2
+    pool_size: Annotated[int, Field(ge=2, le=10**4)] = 2
     """Height, width and stride of the pooling windows."""
-    hidden: list[Count] = [128]
+    hidden: Layers = [128]
     """Units of each fully connected layer before the classifier."""
     dropout: Annotated[float, Field(ge=0, lt=1), Finite] = 0.0
     """Share of units dropped before each fully connected layer that does not see the image."""
@@ -223,7 +304,7 @@ class Search(Section):
     """The value of a trial: the objective at its best or at its last epoch."""
     pruner: Pruner = "none"
     """How unpromising trials are stopped early."""
-    retries: Annotated[int, Field(ge=0)] = 2
+    retries: Annotated[int, Field(ge=0, le=10**9)] = 2
     """How often a point is tried again when its worker died."""
     timeout: Seconds | None = None
     """No trial is started after this time: 90s, 30m, 2h, or seconds."""

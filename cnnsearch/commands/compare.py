@@ -1,0 +1,279 @@
+"""`cnnsearch compare`: trials side by side, or groups of trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import click
+
+from cnnsearch import ranking
+from cnnsearch.commands.options import json_option, storage_option
+from cnnsearch.commands.references import (
+    Picked,
+    config_of,
+    pick,
+    references_argument,
+    study,
+    with_curve,
+)
+from cnnsearch.errors import InputError
+from cnnsearch.grouping import Group, groups
+from cnnsearch.objective import DIRECTIONS
+from cnnsearch.records import StudySummary, Trial
+from cnnsearch.render import output
+from cnnsearch.render.output import Line
+from cnnsearch.render.table import Column, Form, Table, blocks, print_table
+from cnnsearch.render.text import measure, number, seconds_text, value_text
+from cnnsearch.render.trials import full_object, objective, parameters, state_style
+
+FEWEST, MOST = 2, 8
+_NUMBERS: Mapping[str, Callable[[Trial], str]] = {
+    "state": lambda trial: str(trial.state),
+    "value": lambda trial: measure(trial.value),
+    "best_epoch": lambda trial: value_text(trial.best_epoch),
+    "epochs": lambda trial: value_text(trial.epochs),
+    "seconds": lambda trial: seconds_text(trial.seconds),
+}
+_MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+
+
+@click.command("compare")
+@references_argument
+@click.option("--by", metavar="NAME", help="Groups of a study's trials by a hyperparameter.")
+@click.option("--all-rows", is_flag=True, help="Also rows in which the trials are equal.")
+@json_option
+@click.option("--md", "form", flag_value="md", help="Print the table in Markdown.")
+@storage_option
+def command(
+    references: tuple[str, ...],
+    by: str | None,
+    all_rows: bool,
+    as_json: bool,
+    form: str | None,
+    storage: str,
+) -> None:
+    """Compare 2 to 8 trials side by side, or with --by groups of a study's trials.
+
+    TRIAL is a number, best, last, top:5, 3,7,9 or 4-8; trials of several studies are written
+    STUDY/TRIAL.
+
+    \b
+    Examples:
+      cnnsearch compare digits top:3
+      cnnsearch compare digits/best cifar-coarse/4
+      cnnsearch compare digits --by activation
+    """
+    if as_json and form:
+        raise InputError("--json and --md together. Write one of them.")
+    table_form = Form(form or "columns")
+    if by is not None:
+        _compare_groups(storage, references, by, as_json, table_form)
+        return
+    picked = pick(storage, references)
+    if not FEWEST <= len(picked) <= MOST:
+        count = f"{len(picked)} trial{'' if len(picked) == 1 else 's'}"
+        raise InputError(
+            f"compare takes {FEWEST} to {MOST} trials, not {count}. Write for example: "
+            f"cnnsearch compare {picked[0].summary.name} top:3, or use --by NAME."
+        )
+    picked = [with_curve(storage, one) for one in picked]
+    settings = [_flat(config_of(one).plain()) for one in picked]
+    if as_json:
+        output.write_json(
+            [
+                {"study": one.summary.name, **full_object(one.trial, config_of(one).plain())}
+                for one in picked
+            ]
+        )
+        return
+    _print_table(_table(picked, settings, all_rows), table_form)
+    if table_form is Form.COLUMNS:
+        output.write_lines(_reasons(picked))
+        output.write_lines(_curves(picked))
+
+
+def _labels(picked: Sequence[Picked]) -> list[str]:
+    """Numbers alone where all trials are of one study."""
+    if len({one.summary.name for one in picked}) == 1:
+        return [f"#{one.trial.number}" for one in picked]
+    return [one.label for one in picked]
+
+
+def _table(
+    picked: Sequence[Picked], settings: Sequence[Mapping[str, Any]], all_rows: bool
+) -> Table:
+    """Rows of text: numbers, hyperparameters, other settings, measures."""
+    trials = [one.trial for one in picked]
+    rows = [[name, *(show(trial) for trial in trials)] for name, show in _NUMBERS.items()]
+    rows[1][0] = "/".join(dict.fromkeys(objective(one.summary) for one in picked))
+    varied = _varied(picked, settings, all_rows)
+    for name in _MEASURES:
+        last = [getattr(trial.curve[-1], name) if trial.curve else None for trial in trials]
+        varied.append([f"last {name}", *(measure(value) for value in last)])
+    for name in ("val_loss", "val_accuracy"):
+        best = max if DIRECTIONS[name] == "maximize" else min
+        values = [
+            best((getattr(result, name) for result in trial.curve), default=None)
+            for trial in trials
+        ]
+        varied.append([f"best {name}", *(measure(value) for value in values)])
+    rows += [row for row in varied if all_rows or len(set(row[1:])) > 1]
+    columns = (
+        Column("", style=lambda _: "bold"),
+        *(Column(label, str, right=True, style=state_style) for label in _labels(picked)),
+    )
+    return Table(columns, rows)
+
+
+def _varied(
+    picked: Sequence[Picked], settings: Sequence[Mapping[str, Any]], all_rows: bool
+) -> list[list[str]]:
+    """Hyperparameters by their bare names, then the other settings by their paths."""
+    names = list(dict.fromkeys(name for one in picked for name in one.trial.params))
+    rows = [
+        [name, *(_setting(one, flat, name) for one, flat in zip(picked, settings, strict=True))]
+        for name in names
+    ]
+    paths = dict.fromkeys(path for flat in settings for path in flat)
+    for path in paths:
+        searched = path.rpartition(".")[2] in names
+        if not searched and path != "study" and (all_rows or path != "seed"):
+            rows.append([path, *(value_text(flat.get(path)) for flat in settings)])
+    return rows
+
+
+def _setting(picked: Picked, flat: Mapping[str, Any], name: str) -> str:
+    """A trial's hyperparameter; of a study that does not search it, the fixed value."""
+    if name in picked.trial.params:
+        return value_text(picked.trial.params[name])
+    if name in (picked.summary.config.get("space") or {}):
+        return value_text(None)
+    fixed = [value for path, value in flat.items() if path.rpartition(".")[2] == name]
+    return value_text(fixed[0] if fixed else None)
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A config as {"train.lr": 0.01, ...}."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
+
+
+def _print_table(table: Table, form: Form) -> None:
+    """The table; on a narrow terminal in several, one below the other."""
+    if form is not Form.COLUMNS or not output.is_terminal():
+        print_table(table, form)
+        return
+    for i, part in enumerate(blocks(table, output.width())):
+        output.write_lines([[]] if i else [])
+        print_table(part)
+
+
+def _reasons(picked: Sequence[Picked]) -> list[Line]:
+    reasons: list[Line] = [
+        [(f"{label}: ", "bold"), (one.trial.reason, state_style(one.trial.state))]
+        for label, one in zip(_labels(picked), picked, strict=True)
+        if one.trial.reason
+    ]
+    return [[], *reasons] if reasons else []
+
+
+def _curves(picked: Sequence[Picked]) -> list[Line]:
+    """Validation loss and accuracy of all trials, a mark each."""
+    from cnnsearch.render.curves import Curve, beside, legend, plot
+
+    if not any(one.trial.curve for one in picked):
+        return []
+    width = min(output.width(), 200)
+    wide = width >= 120
+    size = (width // 2 - 1, 18) if wide else (width, 14)
+    labels = _labels(picked)
+    pictures = [
+        plot(
+            name.replace("val_", "validation "),
+            [
+                Curve(label, [(r.epoch, getattr(r, name)) for r in one.trial.curve])
+                for label, one in zip(labels, picked, strict=True)
+            ],
+            size,
+        )
+        for name in ("val_loss", "val_accuracy")
+    ]
+    lines = beside(*pictures, width // 2 + 1) if wide else [*pictures[0], [], *pictures[1]]
+    return [[], *lines, legend(labels)]
+
+
+def _compare_groups(
+    storage: str, references: Sequence[str], by: str, as_json: bool, form: Form
+) -> None:
+    summary, trials = _of_one_study(storage, references)
+    known = [name.removeprefix("params.") for name in parameters(trials)]
+    name = by.removeprefix("params.")
+    if name not in known:
+        near = get_close_matches(name, known, 1)
+        names = ", ".join(known)
+        hint = f"Did you mean {near[0]}?" if near else f"Hyperparameters: {names or 'none'}."
+        raise InputError(f"--by: no hyperparameter {by!r} in study {summary.name}. {hint}")
+    found = groups(trials, name)
+    if as_json:
+        output.write_json([_group_object(group, name, summary.direction) for group in found])
+        return
+    columns = (
+        Column(name),
+        Column("trials", right=True),
+        Column("complete", right=True),
+        Column("mean", measure, right=True),
+        Column("best", measure, right=True),
+        Column("best trial", right=True),
+        Column("diverged", lambda share: f"{share:.0%}", right=True),
+    )
+    print_table(Table(columns, [_group_row(group, summary) for group in found]), form)
+
+
+def _of_one_study(storage: str, references: Sequence[str]) -> tuple[StudySummary, list[Trial]]:
+    """A study named alone with the last attempts of all its points, or with the trials picked."""
+    if len(references) == 1 and "/" not in references[0]:
+        summary, attempts = study(storage, references[0])
+        return summary, ranking.last_attempts(attempts)
+    picked = pick(storage, references)
+    if len({one.summary.name for one in picked}) > 1:
+        raise InputError("--by groups the trials of one study. Write cnnsearch compare STUDY --by.")
+    return picked[0].summary, [one.trial for one in picked]
+
+
+def _group_row(group: Group, summary: StudySummary) -> list[Any]:
+    best = group.best(summary.direction)
+    if group.interval is not None:
+        label = " to ".join(number(edge) for edge in group.interval)
+    else:
+        label = value_text(group.value) if group.value is not None else "(inactive)"
+    return [
+        label,
+        len(group.trials),
+        len(group.complete),
+        group.mean,
+        best.value if best else None,
+        best.number if best else None,
+        group.diverged,
+    ]
+
+
+def _group_object(group: Group, name: str, direction: str) -> dict[str, Any]:
+    best = group.best(direction)
+    return {
+        "name": name,
+        "value": group.value,
+        "interval": group.interval,
+        "trials": len(group.trials),
+        "complete": len(group.complete),
+        "mean": group.mean,
+        "best": best.value if best else None,
+        "best_trial": best.number if best else None,
+        "diverged": group.diverged,
+    }

@@ -1,0 +1,51 @@
+"""`cnnsearch init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cnnsearch.catalog import DATASETS
+from cnnsearch.errors import InputError
+
+
+@click.command()
+@click.option(
+    "--dataset",
+    type=click.Choice(list(DATASETS)),
+    default="digits",
+    show_default=True,
+    help="The data set to start with.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where to write it; without, it is printed. An existing file is left alone.",
+)
+def command(dataset: str, output: Path | None) -> None:
+    """Write a commented config to start with.
+
+    \b
+    Example:
+      cnnsearch init --dataset cifar10 -o cifar.yaml
+      cnnsearch run cifar.yaml
+    """
+    from cnnsearch.config import starter
+    from cnnsearch.config.sections import is_study_name, study_name
+
+    if output is None:
+        click.echo(starter(dataset), nl=False)
+        return
+    stem = output.stem
+    text = starter(dataset, None if is_study_name(stem) else study_name(stem))
+    try:
+        with output.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise InputError(f"{output} exists already. Choose another name, or delete it.") from None
+    except OSError as error:
+        raise InputError(f"{output}: cannot be written: {error.strerror}.") from None
+    click.echo(f"{output} is written. Next: cnnsearch run {output}", err=True)

@@ -1,0 +1,264 @@
+"""`cnnsearch list`: the studies, or one study's trials."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import click
+
+from cnnsearch import ranking
+from cnnsearch.commands.options import json_option, storage_option
+from cnnsearch.errors import InputError
+from cnnsearch.records import State, StudySummary, Trial
+from cnnsearch.render import output
+from cnnsearch.render.output import Line
+from cnnsearch.render.table import Column, Form, Table, print_table
+from cnnsearch.render.text import age_text, measure
+from cnnsearch.render.trials import (
+    FIELDS,
+    cell,
+    counts_text,
+    objective_text,
+    parameters,
+    params_text,
+    sort_key,
+    state_style,
+    trial_object,
+    trials_table,
+    varying,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which trials, in which order, with which columns."""
+
+    states: tuple[str, ...]
+    where: str | None
+    sort: str | None
+    top: int | None
+    cols: str | None
+    all_attempts: bool
+
+
+@click.command("list")
+@click.argument("study", required=False)
+@click.option(
+    "--sort", metavar="NAME", help="Sort by a column; -NAME: falling. Default: best first."
+)
+@click.option(
+    "--state", "states", multiple=True, metavar="STATES", help="Only these: complete,pruned"
+)
+@click.option("--where", metavar="CONDITION", help="Only trials that meet it, see above.")
+@click.option("--top", type=click.IntRange(min=1), metavar="N", help="Only the first N.")
+@click.option("--cols", metavar="NAMES", help="Columns besides the number: lr,seconds; or all.")
+@click.option("--all-attempts", is_flag=True, help="Also attempts that were run again.")
+@json_option
+@click.option("--csv", "form", flag_value="csv", help="Print CSV, every digit of every number.")
+@click.option("--md", "form", flag_value="md", help="Print Markdown.")
+@storage_option
+def command(
+    study: str | None, as_json: bool, form: str | None, storage: str, **wanted: Any
+) -> None:
+    """List the studies, or the trials of STUDY, best first.
+
+    Without --cols only hyperparameters that vary are shown. In a condition stand comparisons, and,
+    or, not, in; the trials' fields (number, point, attempt, state, value, epochs, best_epoch,
+    seconds, seed) and hyperparameters. What a trial does not have meets no comparison.
+
+    \b
+    Examples:
+      cnnsearch list
+      cnnsearch list digits --top 10
+      cnnsearch list digits --where "lr < 1e-3 and batchnorm" --sort -seconds
+      cnnsearch list digits --where "init in (he, 'normal:0.01')" --csv
+    """
+    if as_json and form:
+        raise InputError(f"--json and --{form} together. Write one of them.")
+    choice = _Wanted(**wanted)
+    if study is None:
+        if choice != _Wanted((), None, None, None, None, False):
+            raise InputError("options that choose trials need a study: cnnsearch list STUDY ...")
+        _list_studies(storage, as_json, Form(form or "columns"))
+    else:
+        _list_trials(storage, study, choice, as_json, Form(form or "columns"))
+
+
+def _list_studies(storage: str, as_json: bool, form: Form) -> None:
+    from cnnsearch.study import read
+
+    summaries = read.summaries(storage)
+    if as_json:
+        output.write_json([_study_object(summary) for summary in summaries])
+        return
+    if not summaries:
+        click.echo(f"No studies in {storage}. Start one: cnnsearch run FILE", err=True)
+        if form is Form.COLUMNS:
+            return
+    states = [state for state in State if any(s.counts.get(state) for s in summaries)]
+    columns = (
+        Column("study"),
+        *(Column(str(state), right=True, style=_count_style(state)) for state in states),
+        Column("best", measure, right=True),
+        Column("last change", _age, _moment),
+    )
+    rows = [
+        [s.name, *(s.counts.get(state, 0) for state in states), s.best, s.updated or s.started]
+        for s in summaries
+    ]
+    print_table(Table(columns, rows), form)
+
+
+def _study_object(summary: StudySummary) -> dict[str, Any]:
+    return {
+        "study": summary.name,
+        "counts": {str(state): summary.counts.get(state, 0) for state in State},
+        "planned": summary.planned,
+        "best": summary.best,
+        "direction": summary.direction,
+        "started": summary.started,
+        "updated": summary.updated,
+    }
+
+
+def _count_style(state: State) -> Any:
+    return lambda count: state_style(state) if count else "dim"
+
+
+def _age(then: float | None) -> str:
+    return age_text(then, time.time())
+
+
+def _moment(then: float | None) -> str:
+    from datetime import UTC, datetime
+
+    return "" if then is None else datetime.fromtimestamp(then, UTC).isoformat(timespec="seconds")
+
+
+def _list_trials(storage: str, prefix: str, wanted: _Wanted, as_json: bool, form: Form) -> None:
+    from cnnsearch.commands.references import study
+
+    summary, attempts = study(storage, prefix)
+    shown = _chosen(attempts, summary, wanted)
+    columns = _columns(shown, attempts, wanted)
+    if as_json:
+        output.write_json([trial_object(trial) for trial in shown])
+        return
+    if form is Form.COLUMNS:
+        _print_summary(summary, attempts)
+    if shown or form is not Form.COLUMNS:
+        print_table(trials_table(shown, columns), form)
+    elif attempts:
+        click.echo(f"None of the {len(attempts)} trials meets the conditions.", err=True)
+
+
+def _chosen(attempts: list[Trial], summary: StudySummary, wanted: _Wanted) -> list[Trial]:
+    trials = attempts if wanted.all_attempts else ranking.last_attempts(attempts)
+    states = _states(wanted.states)
+    if states:
+        trials = [trial for trial in trials if trial.state in states]
+    if wanted.where is not None:
+        from cnnsearch.selection import where
+
+        names = _bare(parameters(attempts))
+        met = {trial.number for trial in where(attempts, wanted.where, names)}
+        trials = [trial for trial in trials if trial.number in met]
+    trials = ranking.ranked(trials, summary.direction)
+    if wanted.sort is not None:
+        trials = _sorted(trials, wanted.sort, attempts)
+    return trials[: wanted.top]
+
+
+def _states(words: Sequence[str]) -> set[State]:
+    states = set()
+    for word in ",".join(words).split(",") if words else ():
+        if word.strip() not in list(State):
+            near = get_close_matches(word, list(State), 1)
+            hint = f"Did you mean {near[0]}?" if near else f"States: {', '.join(State)}."
+            raise InputError(f"--state: unknown state {word!r}. {hint}")
+        states.add(State(word.strip()))
+    return states
+
+
+def _sorted(trials: list[Trial], sort: str, attempts: list[Trial]) -> list[Trial]:
+    name = _known("--sort", sort.removeprefix("-"), attempts)
+    have = [trial for trial in trials if cell(trial, name) is not None]
+    have.sort(key=lambda trial: sort_key(cell(trial, name)), reverse=sort.startswith("-"))
+    return have + [trial for trial in trials if cell(trial, name) is None]
+
+
+def _columns(shown: list[Trial], attempts: list[Trial], wanted: _Wanted) -> list[str]:
+    """Names of the columns: what was asked for, else what varies."""
+    fields = [name for name in FIELDS if name != "params"]
+    if wanted.cols == "all":
+        return [*fields[:-2], *parameters(attempts), "seed", "reason"]
+    if wanted.cols is not None:
+        asked = [_known("--cols", name.strip(), attempts) for name in wanted.cols.split(",")]
+        return list(dict.fromkeys(["number", *asked]))
+    again = ["point", "attempt"] if wanted.all_attempts else []
+    told = [name for name in ("epochs", "seconds") if len({cell(t, name) for t in shown}) > 1]
+    reason = ["reason"] if any(trial.reason for trial in shown) else []
+    return ["number", *again, "state", "value", *told, *varying(shown), *reason]
+
+
+def _known(option: str, name: str, attempts: list[Trial]) -> str:
+    known = [*(name for name in FIELDS if name != "params"), *parameters(attempts)]
+    for spelling in (name, name.removeprefix("params.")):
+        if spelling in known:
+            return spelling
+    near = get_close_matches(name, known, 1)
+    hint = f"Did you mean {near[0]}?" if near else f"Names: {', '.join(known)}."
+    raise InputError(f"{option}: unknown name {name!r}. {hint}")
+
+
+def _bare(names: Sequence[str]) -> list[str]:
+    return [name.removeprefix("params.") for name in names]
+
+
+def _print_summary(summary: StudySummary, attempts: list[Trial]) -> None:
+    """Best so far, counts, how to go on: above the table on a terminal, else on stderr."""
+    lines = _summary_lines(summary, attempts)
+    if output.is_terminal():
+        output.write_lines([*lines, []])
+    else:
+        for line in lines:
+            click.echo("".join(text for text, _ in line), err=True)
+
+
+def _summary_lines(summary: StudySummary, attempts: list[Trial]) -> list[Line]:
+    points = sum(summary.counts.values())
+    planned = f" of {summary.planned}" if summary.planned else ""
+    counted = f": {counts_text(summary.counts)}" if points else ""
+    lines: list[Line] = [
+        [
+            (summary.name, "bold"),
+            (f": {points}{planned} points{counted} ({objective_text(summary)})", ""),
+        ]
+    ]
+    best = ranking.best(ranking.last_attempts(attempts), summary.direction)
+    if best:
+        text = f": trial {best.number}, {measure(best.value)} ({params_text(best.params)})"
+        lines.append([("best", "bold"), (text, "")])
+    return [*lines, [("next", "bold"), (f": {'; '.join(_next(summary, attempts, best))}", "")]]
+
+
+def _next(summary: StudySummary, attempts: list[Trial], best: Trial | None) -> list[str]:
+    """How to go on."""
+    ended = [s for s in State if s not in (State.KILLED, State.RUNNING)]
+    left = (summary.planned or 0) - sum(summary.counts.get(state, 0) for state in ended)
+    steps = []
+    if summary.counts.get(State.RUNNING):
+        steps.append("it is running now")
+    elif left > 0:
+        steps.append(f"cnnsearch run FILE runs the {left} points left")
+    if summary.counts.get(State.FAILED):
+        failed = next(t for t in reversed(attempts) if t.state is State.FAILED)
+        steps.append(f"cnnsearch show {summary.name} {failed.number} tells why it failed")
+    if best:
+        steps.append(f"cnnsearch show {summary.name} best")
+        steps.append(f"cnnsearch export {summary.name} best -o best.yaml")
+    return steps or ["cnnsearch run FILE with a longer list of trials, or other ranges"]

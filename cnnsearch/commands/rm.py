@@ -1,0 +1,48 @@
+"""`cnnsearch rm`: delete a study."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from cnnsearch.commands.options import storage_option
+from cnnsearch.errors import InputError
+
+
+@click.command("rm")
+@click.argument("study")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@storage_option
+def command(study: str, yes: bool, storage: str) -> int:
+    """Delete STUDY and all its trials from the storage; its full name is needed.
+
+    \b
+    Example:
+      cnnsearch rm digits -y
+    """
+    from cnnsearch.render.trials import counts_text
+    from cnnsearch.study import read
+
+    name = read.resolve(storage, study)
+    if name != study:
+        raise InputError(f"{study!r} is the beginning of a name. Write it in full: {name}.")
+    summary = read.summary(storage, name)
+    told = counts_text(summary.counts) or "no trials"
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InputError(
+                f"rm {name}: it holds {told}. Write -y to delete it without a question."
+            )
+        if not click.confirm(f"Delete study {name} ({told})?", err=True):
+            click.echo("Nothing was deleted.", err=True)
+            return 0
+    from cnnsearch.study import store
+
+    store.remove(storage, name)
+    click.echo(f"Deleted study {name} ({told}).", err=True)
+    folder = Path("runs") / name
+    if folder.is_dir():
+        click.echo(f"The logs of its trials stay in {folder}.", err=True)
+    return 0

@@ -1,0 +1,181 @@
+"""`cnnsearch show`: everything about one trial."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import click
+
+from cnnsearch.commands.options import json_option, storage_option
+from cnnsearch.commands.references import (
+    Picked,
+    config_of,
+    pick_one,
+    references_argument,
+    study,
+    with_curve,
+)
+from cnnsearch.records import EpochResult, State, Trial
+from cnnsearch.render import output
+from cnnsearch.render.output import Line
+from cnnsearch.render.table import Column, Table, print_table
+from cnnsearch.render.text import measure, number, seconds_text, value_text
+from cnnsearch.render.trials import classes, full_object, objective, state_style
+
+# Of a long table the first and the last epochs are shown.
+HEAD, TAIL = 5, 10
+
+
+@click.command("show")
+@references_argument
+@click.option("--all", "every", is_flag=True, help="Every epoch, however many there are.")
+@json_option
+@storage_option
+def command(references: tuple[str, ...], every: bool, as_json: bool, storage: str) -> None:
+    """Show one trial: state and reason, hyperparameters, curves, epochs, config.
+
+    TRIAL is a number, best, last or top:1; STUDY/TRIAL is understood too.
+
+    \b
+    Examples:
+      cnnsearch show digits best
+      cnnsearch show digits/12 --json
+    """
+    picked = with_curve(storage, pick_one(storage, references))
+    config = config_of(picked)
+    if as_json:
+        output.write_json(full_object(picked.trial, config.plain()))
+        return
+    from cnnsearch.config import to_yaml
+
+    trial = picked.trial
+    _, attempts = study(storage, picked.summary.name)
+    output.write_lines(_head(picked))
+    output.write_lines(_facts(picked, attempts))
+    output.write_lines(_section("hyperparameters", bool(trial.params)))
+    width = max((len(name) for name in trial.params), default=0)
+    for name, value in trial.params.items():
+        output.write_lines([[(f"  {name.ljust(width)}  ", ""), (value_text(value), "bold")]])
+    if trial.curve:
+        output.write_lines([[], *curve_lines(trial.curve)])
+        output.write_lines(_section("epochs", True))
+        _print_epochs(picked, every)
+    traceback = trial.facts.get("traceback")
+    if traceback:
+        output.write_lines(_section("traceback", True))
+        output.write(str(traceback).rstrip())
+    output.write_lines(_section("config", True))
+    output.write(to_yaml(config).rstrip())
+
+
+def _section(title: str, there: bool) -> list[Line]:
+    return [[], [(title, "bold")]] if there else []
+
+
+def _head(picked: Picked) -> list[Line]:
+    """State, value and reason: what is wanted first."""
+    trial = picked.trial
+    line: Line = [
+        (f"trial {trial.number}", "bold"),
+        (f" of {picked.summary.name}: ", ""),
+        (str(trial.state), state_style(trial.state)),
+    ]
+    if trial.value is not None:
+        at = f" at epoch {trial.best_epoch}" if trial.best_epoch else ""
+        line.append((f", {objective(picked.summary)} {measure(trial.value)}{at}", "bold"))
+    return [line, *([[(trial.reason, state_style(trial.state))]] if trial.reason else [])]
+
+
+def _facts(picked: Picked, attempts: Sequence[Trial]) -> list[Line]:
+    """Timing, attempts, first loss, size of the network."""
+    trial = picked.trial
+    epochs = f"{trial.epochs} epoch{'' if trial.epochs == 1 else 's'}"
+    facts = [f"{epochs} in {seconds_text(trial.seconds)}" if trial.seconds else epochs]
+    facts.append(f"point {trial.point}, attempt {trial.attempt}, seed {trial.seed}")
+    others = [t for t in attempts if t.key == trial.key and t.number != trial.number]
+    if others:
+        told = ", ".join(f"trial {t.number} (attempt {t.attempt}, {t.state})" for t in others)
+        facts.append(f"other attempts of the point: {told}")
+    first = trial.facts.get("first_loss")
+    if isinstance(first, int | float):
+        count = classes(picked.summary, trial)
+        guess = f"; guessing among {count} classes costs {math.log(count):.4g}" if count else ""
+        facts.append(f"loss before any update {measure(first)}{guess}")
+    size = trial.facts.get("parameters")
+    if isinstance(size, int):
+        facts.append(f"{size:,} weights and biases")
+    limit = trial.facts.get("limit")
+    if isinstance(limit, int | float) and trial.state is State.DIVERGED:
+        loss = trial.facts.get("loss")
+        shown = number(float(loss)) if isinstance(loss, int | float) else "not finite"
+        facts.append(f"step {trial.facts.get('step')}: loss {shown}, limit {number(float(limit))}")
+    where = trial.facts.get("where")
+    if where:
+        facts.append(f"raised at {where}")
+    return [[(fact, "")] for fact in facts]
+
+
+def curve_lines(curve: Sequence[EpochResult]) -> list[Line]:
+    """Loss and accuracy over epochs: side by side where 80 columns are, else one above the other.
+
+    Also used by `cnnsearch train`.
+    """
+    from cnnsearch.render.curves import Curve, beside, legend, plot
+
+    width = min(output.width(), 160)
+    wide = width >= 72
+    size = (width // 2 - 1, 13) if wide else (width, 12)
+    pictures = [
+        plot(
+            name,
+            [
+                Curve(part, [(result.epoch, getattr(result, f"{part}_{name}")) for result in curve])
+                for part in ("train", "val")
+            ],
+            size,
+        )
+        for name in ("loss", "accuracy")
+    ]
+    lines = beside(*pictures, width // 2 + 1) if wide else pictures[0] + pictures[1]
+    return [*lines, legend(["training", "validation"])]
+
+
+def epochs_table(curve: Sequence[EpochResult], best_epoch: int | None) -> Table:
+    """A row an epoch; the best is marked."""
+    columns = (
+        Column("epoch", right=True),
+        Column("", style=lambda _: "green"),
+        Column("lr", number, right=True),
+        *(
+            Column(name, measure, right=True)
+            for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+        ),
+        Column("seconds", seconds_text, right=True),
+    )
+    rows = [
+        [
+            result.epoch,
+            "best" if result.epoch == best_epoch else "",
+            result.lr,
+            result.train_loss,
+            result.train_accuracy,
+            result.val_loss,
+            result.val_accuracy,
+            result.seconds,
+        ]
+        for result in curve
+    ]
+    return Table(columns, rows)
+
+
+def _print_epochs(picked: Picked, every: bool) -> None:
+    """The table of epochs; on a terminal the middle of a long one is left out, and said so."""
+    curve, best = picked.trial.curve, picked.trial.best_epoch
+    if every or not output.is_terminal() or len(curve) <= HEAD + TAIL + 5:
+        print_table(epochs_table(curve, best))
+        return
+    shown = [r for r in curve if r.epoch <= HEAD or r.epoch > len(curve) - TAIL or r.epoch == best]
+    print_table(epochs_table(shown, best))
+    left_out = len(curve) - len(shown)
+    output.write_lines([[(f"{left_out} epochs are left out: --all shows every one.", "dim")]])

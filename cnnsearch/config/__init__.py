@@ -1,0 +1,23 @@
+"""The config file: from YAML to a checked `Config`, and back."""
+
+from cnnsearch.config.config import Config
+from cnnsearch.config.differences import differences
+from cnnsearch.config.reachable import structures
+from cnnsearch.config.reading import from_plain, load, load_with_notes
+from cnnsearch.config.schema import schema
+from cnnsearch.config.sections import duration
+from cnnsearch.config.starter import starter
+from cnnsearch.config.writing import to_yaml
+
+__all__ = [
+    "Config",
+    "differences",
+    "duration",
+    "from_plain",
+    "load",
+    "load_with_notes",
+    "schema",
+    "starter",
+    "structures",
+    "to_yaml",
+]

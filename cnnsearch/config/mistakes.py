@@ -1,0 +1,141 @@
+"""Mistakes in a config: one line each, with its place and what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from cnnsearch.errors import InputError
+
+_SHOWN = 60  # characters of a value that a message repeats
+_LINES = 100  # mistakes that are printed
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value was written.
+
+    Args:
+        line: of the file, counted from 1; 0 where there is no line.
+        option: the command line's words ("-S lr=abc") where the value comes from there.
+    """
+
+    line: int = 0
+    option: str = ""
+
+
+class Mistake(Exception):  # noqa: N818
+    """One mistake of the user's.
+
+    Args:
+        path: dotted name of what is wrong, "" for the file as a whole.
+        text: the value and what to write instead.
+    """
+
+    def __init__(self, place: Place, path: str, text: str) -> None:
+        super().__init__(text)
+        self.place = place
+        self.path = path
+        self.text = text
+
+
+class Mistakes:
+    """Gathers mistakes, so that all are told at once."""
+
+    def __init__(self) -> None:
+        self.found: list[Mistake] = []
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Keep a mistake raised in the body and go on behind it."""
+        try:
+            yield
+        except Mistake as mistake:
+            self.found.append(mistake)
+
+    def add(self, place: Place, path: str, text: str) -> None:
+        """Keep one mistake."""
+        self.found.append(Mistake(place, path, text))
+
+    def raise_any(self, file: str) -> None:
+        """Raise all that were found.
+
+        Raises:
+            InputError: one line per mistake, in the order of the file, the command line's last.
+        """
+        if self.found:
+            raise InputError(report(file, self.found))
+
+
+def report(file: str, mistakes: Iterable[Mistake]) -> str:
+    """One line per mistake, in the order of the file, the command line's last."""
+    ordered = sorted(mistakes, key=lambda m: (m.place.option != "", m.place.line))
+    lines = list(dict.fromkeys(_line(file, mistake) for mistake in ordered))
+    if len(lines) > _LINES:
+        lines[_LINES:] = [f"{cleaned(file)}: {len(lines) - _LINES} more mistakes."]
+    return "\n".join(lines)
+
+
+def _line(file: str, mistake: Mistake) -> str:
+    if mistake.place.option:
+        return cleaned(f"{shortened(mistake.place.option)}: {mistake.text}")
+    place = f"{file}:{mistake.place.line}" if mistake.place.line else file
+    parts = [place, mistake.path, mistake.text]
+    return cleaned(": ".join(part for part in parts if part))
+
+
+def cleaned(text: str) -> str:
+    """`text` on one line: what a terminal would act upon is written as an escape."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode()
+        for c in text
+    )
+
+
+def shortened(text: str, length: int = _SHOWN) -> str:
+    """`text`, its tail replaced by dots where it is longer than `length` characters."""
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def shown(value: Any) -> str:
+    """A value as it is repeated in a message: as YAML writes it, texts in quotes."""
+    return shortened(inline(value, quoted=True))
+
+
+def inline(value: Any, quoted: bool = False) -> str:
+    """A value on one line in YAML's flow style.
+
+    Args:
+        quoted: put texts in Python's quotes.
+    """
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            # A long text is cut before it is quoted: a megabyte need not be escaped.
+            return repr(value[: 2 * _SHOWN]) if quoted else value
+        case dict():
+            return "{" + ", ".join(f"{k}: {inline(v, quoted)}" for k, v in value.items()) + "}"
+        case list() | tuple():
+            return "[" + ", ".join(inline(v, quoted) for v in value) + "]"
+        case _:
+            return repr(value)
+
+
+def listed(names: Iterable[str], last: str = "or") -> str:
+    """ "a, b or c"."""
+    words = list(names)
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What to write instead of an unknown name: the nearest, or all there are."""
+    known = list(known)
+    # A long name has no near neighbour, and difflib takes its time to say so.
+    near = get_close_matches(name, known, 1, 0.6) if len(name) <= _SHOWN else []
+    return f"Did you mean {near[0]}?" if near else f"Write {listed(known)}."

@@ -1,0 +1,76 @@
+"""Values set on the command line: `-S lr=0.01`, `-S data.root=DIR`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cnnsearch.config.document import Item, items, parse
+from cnnsearch.config.fields import OWNER, SECTIONS, path_of
+from cnnsearch.config.mistakes import Mistake, Mistakes, Place, inline, shown, suggestion
+
+
+def with_settings(root: Item, sets: Sequence[str], file: str, mistakes: Mistakes) -> Item:
+    """The file's content with the command line's values put in their places."""
+    seen: set[str] = set()
+    for text in sets:
+        with mistakes.gathering():
+            name, value = _setting(text)
+            if name in seen:
+                raise Mistake(value.place, "", f"{name} is set twice. Give one -S {name}=VALUE.")
+            seen.add(name)
+            _check_space(root, name, value, file)
+            root = _placed(root, name, value)
+    return root
+
+
+def _setting(text: str) -> tuple[str, Item]:
+    place = Place(option=f"-S {text}")
+    key, equals, value = text.partition("=")
+    key = key.strip()
+    if not equals:
+        raise Mistake(place, "", "no value. Write -S KEY=VALUE, such as -S lr=0.01.")
+    name = _name(key, place)
+    item = parse(value, place)
+    return name, item or items(None, place)
+
+
+def _name(key: str, place: Place) -> str:
+    section, dot, bare = key.rpartition(".")
+    if key in OWNER:
+        return key
+    if dot and bare in OWNER and OWNER[bare] == section:
+        return bare
+    if key == "space" or section == "space" or key.startswith("space."):
+        raise Mistake(place, "", "the space is changed in the file, not on the command line.")
+    if key in SECTIONS:
+        raise Mistake(place, "", f"{key} is a section. Write -S {key}.NAME=VALUE.")
+    if dot and bare in OWNER:
+        raise Mistake(place, "", f"unknown name {shown(key)}. Did you mean {path_of(bare)}?")
+    known = [path_of(name) for name in OWNER] if dot else list(OWNER)
+    raise Mistake(place, "", f"unknown name {shown(key)}. {suggestion(key, known)}")
+
+
+def _check_space(root: Item, name: str, value: Item, file: str) -> None:
+    space = root.value.get("space")
+    if space is None or not isinstance(space.value, dict) or name not in space.value:
+        return
+    line = space.value[name].place.line
+    raise Mistake(
+        value.place,
+        "",
+        f"{name} stands in space ({file}:{line}). Delete that line, or write "
+        f"{name}: [{inline(value.plain())}] there.",
+    )
+
+
+def _placed(root: Item, name: str, value: Item) -> Item:
+    section = OWNER[name]
+    if not section:
+        return Item({**root.value, name: value}, root.place)
+    found = root.value.get(section) or Item({}, value.place)
+    if found.value is None:
+        found = Item({}, found.place)
+    if not isinstance(found.value, dict):
+        return root  # told where the section is read
+    changed = Item({**found.value, name: value}, found.place)
+    return Item({**root.value, section: changed}, root.place)

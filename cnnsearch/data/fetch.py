@@ -1,0 +1,186 @@
+"""Downloads: from the addresses and with the checksums that torchvision carries.
+
+Fetching and unpacking are our own: torchvision unpacks tar archives without a filter, and leaves a
+broken download in place. Here everything happens in a temporary folder; a file gets its place when
+its checksum is right.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.client
+import shutil
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cnnsearch.data.images import Say
+from cnnsearch.data.progress import progress
+from cnnsearch.errors import DataError
+
+_CHUNK = 1 << 18
+_TIMEOUT_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A file to be downloaded and what it holds.
+
+    Args:
+        urls: where it is to be had, tried in this order.
+        name: its file name; .tar.gz and .gz are unpacked, anything else is kept as it is.
+        md5: its checksum.
+        folder: where its content belongs, below the root.
+        files: path below the folder, and checksum where there is one, of each file it gives.
+    """
+
+    urls: tuple[str, ...]
+    name: str
+    md5: str
+    folder: str
+    files: tuple[tuple[str, str | None], ...]
+
+    def missing(self, root: Path) -> list[str]:
+        """Paths below root that are not there."""
+        paths = [str(Path(self.folder) / path) for path, _ in self.files]
+        return [path for path in paths if not (root / path).is_file()]
+
+
+def archives(dataset: Any) -> list[Archive]:
+    """The archives of one of torchvision's data set classes, read from its attributes."""
+    if hasattr(dataset, "resources"):  # MNIST and its kind: one compressed file an array
+        return [
+            Archive(
+                tuple(f"{mirror}{name}" for mirror in dataset.mirrors),
+                name,
+                md5,
+                f"{dataset.__name__}/raw",
+                ((name.removesuffix(".gz"), None),),
+            )
+            for name, md5 in dataset.resources
+        ]
+    if hasattr(dataset, "split_list"):  # SVHN: one file a split
+        splits = [dataset.split_list[split] for split in ("train", "test")]
+        return [Archive((url,), name, md5, "", ((name, md5),)) for url, name, md5 in splits]
+    # CIFAR: all batches in one archive
+    listed = [*dataset.train_list, *dataset.test_list]
+    listed.append((dataset.meta["filename"], dataset.meta["md5"]))
+    files = tuple((f"{dataset.base_folder}/{name}", md5) for name, md5 in listed)
+    return [Archive((dataset.url,), dataset.filename, dataset.tgz_md5, "", files)]
+
+
+def complete(wanted: list[Archive], name: str, root: Path, say: Say) -> None:
+    """Download and unpack what is missing below `root`; does nothing when all is there.
+
+    An archive that already lies where torchvision would put it is unpacked without a download.
+
+    Args:
+        name: the data set, for messages.
+
+    Raises:
+        DataError: nothing reachable, a wrong checksum, or a folder that cannot be written.
+    """
+    absent = [archive for archive in wanted if archive.missing(root)]
+    if not absent:
+        return
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".cnnsearch-", dir=root) as draft:
+            for archive in absent:
+                _complete(archive, name, root, Path(draft), say)
+    except OSError as error:
+        raise DataError(
+            f"data.root: {root}: {name} cannot be stored there: {error.strerror or error}."
+            " Name another folder in data.root or $CNNSEARCH_DATA."
+        ) from error
+
+
+def _complete(archive: Archive, name: str, root: Path, draft: Path, say: Say) -> None:
+    here = root / archive.folder / archive.name
+    if not (here.is_file() and md5_of(here) == archive.md5):
+        here = draft / archive.name
+        _download(archive, here, name, root, say)
+    unpacked = draft / "unpacked"
+    unpacked.mkdir(exist_ok=True)
+    try:
+        _unpack(here, unpacked)
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(
+            f"data.name: {archive.name} of {name} cannot be unpacked: {error}."
+            " Unpack it by hand, or get the data elsewhere."
+        ) from error
+    for path, md5 in archive.files:
+        source, place = unpacked / path, root / archive.folder / path
+        if not source.is_file() or (md5 is not None and md5_of(source) != md5):
+            raise DataError(f"data.name: {archive.name} does not hold the {path} of {name}.")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(place)
+
+
+def _download(archive: Archive, target: Path, name: str, root: Path, say: Say) -> None:
+    reasons = []
+    for url in archive.urls:
+        say(f"Downloading {url} to {root}")
+        try:
+            got = _fetch(url, target)
+        except (
+            urllib.error.URLError,
+            http.client.HTTPException,
+            ConnectionError,
+            TimeoutError,
+        ) as e:
+            reasons.append(f"{url}: {getattr(e, 'reason', None) or e}")
+            continue
+        if got == archive.md5:
+            return
+        reasons.append(f"{url}: checksum {got} instead of {archive.md5}")
+    raise DataError(
+        f"data.root: {name} is not in {root} (looked for {', '.join(archive.missing(root))}) and"
+        f" the download failed ({'; '.join(reasons)}). Put the files there, or name their folder"
+        " in data.root or $CNNSEARCH_DATA."
+    )
+
+
+def _fetch(url: str, target: Path) -> str:
+    """Download a file; returns its MD5, which also tells a download that was cut short."""
+    if not url.startswith(("http://", "https://")):
+        raise urllib.error.URLError("not an address of the web")
+    request = urllib.request.Request(url, headers={"User-Agent": "cnnsearch"})  # noqa: S310
+    digest = hashlib.md5(usedforsecurity=False)
+    with (
+        urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response,  # noqa: S310
+        target.open("wb") as file,
+        progress(target.name, response.length, of_bytes=True) as advance,
+    ):
+        while chunk := response.read(_CHUNK):
+            file.write(chunk)
+            digest.update(chunk)
+            advance(len(chunk))
+    return digest.hexdigest()
+
+
+def _unpack(archive: Path, target: Path) -> None:
+    """Unpack an archive whose checksum was right; no member can leave the target folder."""
+    if archive.name.endswith((".tar.gz", ".tgz")):
+        with tarfile.open(archive, "r:gz") as tar:
+            tar.extractall(target, filter="data")
+    elif archive.suffix == ".gz":
+        with gzip.open(archive) as source, (target / archive.stem).open("wb") as file:
+            shutil.copyfileobj(source, file, _CHUNK)
+    else:
+        shutil.copyfile(archive, target / archive.name)
+
+
+def md5_of(path: Path) -> str:
+    """MD5 of a file, hex."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,154 @@
+"""Batches for one trial: the whole data set is one tensor on the device, a batch is one index.
+
+The images stay uint8: on the CPU the tensor is the memory map itself, which all processes share;
+elsewhere it is copied once. What trials have in common (tensors, split, statistics) is kept for the
+next trial of the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from cnnsearch.config.sections import Data
+from cnnsearch.data.augment import Augmentation
+from cnnsearch.data.images import Images
+from cnnsearch.data.preprocess import Preprocessing, preprocessing
+from cnnsearch.data.split import Split, split
+from cnnsearch.errors import DataError
+
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class TrialData:
+    """The images of one trial, on its device.
+
+    Args:
+        shape: (C, H, W).
+        classes: their number.
+        train_size: images trained on.
+        validation_size: images of the validation split.
+        test_size: images of the test set, 0 without one.
+        images: where they come from.
+        train: training images in split order, int64 [train_size], on the device.
+        validation: likewise.
+    """
+
+    shape: tuple[int, int, int]
+    classes: int
+    train_size: int
+    validation_size: int
+    test_size: int
+    images: Images
+    device: torch.device
+    train: Tensor
+    validation: Tensor
+    preprocessing: Preprocessing
+    augmentation: Augmentation
+
+    def steps(self, batch_size: int) -> int:
+        """Batches of an epoch."""
+        return len(_bounds(self.train_size, batch_size))
+
+    def batches(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
+        """One epoch: images float32 [B, C, H, W] and labels int64 [B], shuffled and augmented.
+
+        A batch size above the training part means the whole part. The last batch may be smaller;
+        if it would hold a single image it is left out, as batch norm can do nothing with it (the
+        next epoch leaves out another one).
+
+        Args:
+            generator: of the CPU. The epoch's order is drawn first, then its augmentation, so that
+                all devices see the same images.
+        """
+        pixels, labels = _on_device(self.images, self.device)
+        order = torch.randperm(self.train_size, generator=generator)
+        draws = self.augmentation.draw(self.train_size, generator).to(self.device)
+        index = self.train[order.to(self.device)]
+        for start, end in _bounds(self.train_size, batch_size):
+            rows = index[start:end]
+            images = draws.apply(pixels[rows], start, end)
+            yield self.preprocessing(images), labels[rows]
+
+    def validation_batches(self, size: int = 1024) -> Iterator[Batch]:
+        """The validation split, in a fixed order, not augmented."""
+        pixels, labels = _on_device(self.images, self.device)
+        for rows in torch.split(self.validation, size):
+            yield self.preprocessing(pixels[rows]), labels[rows]
+
+    def test_batches(self, size: int = 1024) -> Iterator[Batch]:
+        """The test set, in its own order; who calls this adds a reading (`readings`).
+
+        Raises:
+            DataError: the data set has no test set.
+        """
+        if self.images.test is None or self.images.test_labels is None:
+            raise DataError("data.root: there is no test set. Add a folder test/ beside train/.")
+        images = torch.split(torch.from_numpy(self.images.test), size)
+        labels = torch.split(torch.from_numpy(self.images.test_labels), size)
+        return (
+            (self.preprocessing(some.to(self.device)), theirs.to(self.device))
+            for some, theirs in zip(images, labels, strict=True)
+        )
+
+    def probe(self, count: int) -> Tensor:
+        """The first training images in split order, preprocessed: float32 [count, C, H, W]."""
+        pixels, _ = _on_device(self.images, self.device)
+        return self.preprocessing(pixels[self.train[:count]])
+
+
+def prepare(images: Images, section: Data, device: torch.device) -> TrialData:
+    """Split a data set and prepare it for one trial.
+
+    Raises:
+        DataError: see `cnnsearch.data.check_split`.
+    """
+    how = Split.of(section)
+    train, validation = _parts(images, how)
+    return TrialData(
+        shape=images.shape,
+        classes=len(images.classes),
+        train_size=len(train),
+        validation_size=len(validation),
+        test_size=0 if images.test is None else len(images.test),
+        images=images,
+        device=device,
+        train=train.to(device),
+        validation=validation.to(device),
+        preprocessing=_measured(images, how, section.preprocess, section.pixels).to(device),
+        augmentation=Augmentation(section.flip, section.crop),
+    )
+
+
+def _bounds(total: int, batch_size: int) -> list[tuple[int, int]]:
+    size = min(batch_size, total)
+    bounds = [(start, min(start + size, total)) for start in range(0, total, size)]
+    return bounds[:-1] if size > 1 and total % size == 1 else bounds
+
+
+# Images are equal by fingerprint, so a data set that was loaded again finds what is kept here.
+
+
+@lru_cache(maxsize=2)
+def _on_device(images: Images, device: torch.device) -> Batch:
+    """All training images uint8 [N, C, H, W] and labels [N]; without a copy on the CPU."""
+    pixels = torch.from_numpy(images.train)
+    return pixels.to(device), torch.from_numpy(images.train_labels).to(device)
+
+
+@lru_cache(maxsize=4)
+def _parts(images: Images, how: Split) -> tuple[Tensor, Tensor]:
+    """Indices of the training and of the validation part."""
+    validation, train = split(images, how)
+    return torch.from_numpy(train), torch.from_numpy(validation)
+
+
+@lru_cache(maxsize=16)
+def _measured(images: Images, how: Split, preprocess: str, pixels: str) -> Preprocessing:
+    train, _ = _parts(images, how)
+    return preprocessing(preprocess, pixels, torch.from_numpy(images.train), train)

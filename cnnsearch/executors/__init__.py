@@ -1,0 +1,49 @@
+"""Where trials run: in this process (inline) or in spawned ones (local). One contract for all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cnnsearch.records import EpochResult, Outcome, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The worker of a trial died; nothing more comes from that trial."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What came from the trial `number`: an epoch, its end, or the loss of its worker."""
+
+    number: int
+    content: EpochResult | Outcome | Lost
+
+
+class Executor(Protocol):
+    """Runs tasks and tells what comes of them; knows no study and no storage."""
+
+    slots: int
+    """How many tasks run at a time."""
+
+    def submit(self, task: Task) -> None:
+        """Start a task; the caller keeps to `slots`."""
+
+    def wait(self, timeout: float) -> Sequence[Message]:
+        """What has come by now, waiting at most `timeout` seconds for the first message.
+
+        Messages of a trial come in order: epochs, then its outcome or its loss.
+        """
+
+    def answer(self, number: int, go_on: bool) -> None:
+        """Let a task that waits after an epoch go on, or end it without another message."""
+
+    def kill(self, number: int) -> None:
+        """End a task at once; no message of it comes after this."""
+
+    def close(self) -> None:
+        """End everything that runs."""

@@ -1,0 +1,29 @@
+"""A task as an executor runs it, wherever that is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+from cnnsearch.errors import CnnsearchError
+from cnnsearch.records import EpochResult, Outcome, State, Task
+
+
+def attempt(task: Task) -> Iterator[EpochResult | Outcome]:
+    """Run a task's trial: its epochs, and last how it ended.
+
+    What is the user's mistake in a single run (images that have gone, say) is a failed trial here.
+    """
+    from cnnsearch import runner
+    from cnnsearch.config import from_plain
+
+    started = time.perf_counter()
+    try:
+        for item in runner.run(from_plain(task.config)):
+            if isinstance(item, Outcome):
+                yield replace(item, seconds=time.perf_counter() - started)
+            else:
+                yield item
+    except CnnsearchError as error:
+        yield Outcome(State.FAILED, str(error), {"error": str(error), "where": "input"})

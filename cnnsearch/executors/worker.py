@@ -1,0 +1,77 @@
+"""A worker process: gets tasks over a pipe and sends back what the runner yields."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from cnnsearch.executors.attempt import attempt
+from cnnsearch.records import EpochResult, Outcome, Task
+
+READY = "ready"
+LOG = "log.txt"
+
+
+def serve(connection: Connection, log: str) -> None:
+    """Run tasks until the coordinator closes the pipe or dies.
+
+    Args:
+        log: file for what is printed while no task runs, such as an error on import.
+    """
+    # Ctrl-C reaches the whole process group; the coordinator decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _redirect(Path(log))
+    from cnnsearch import runner  # noqa: F401  loads torch before the first task
+
+    connection.send(READY)
+    while True:
+        try:
+            task = connection.recv()
+        except EOFError:
+            return
+        with _logged(Path(task.folder) / LOG, Path(log)):
+            _run(connection, task)
+
+
+def _run(connection: Connection, task: Task) -> None:
+    for item in attempt(task):
+        if isinstance(item, Outcome) and "traceback" in item.facts:
+            print(item.facts["traceback"], file=sys.stderr)
+        connection.send(item)
+        if task.waits and isinstance(item, EpochResult) and not connection.recv():
+            return
+
+
+def _end_with_parent() -> None:
+    """A worker whose coordinator is gone has nobody to report to."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+@contextmanager
+def _logged(log: Path, idle_log: Path) -> Iterator[None]:
+    _redirect(log)
+    try:
+        yield
+    finally:
+        _redirect(idle_log)
+
+
+def _redirect(log: Path) -> None:
+    """Send stdout and stderr, those of C libraries too, to the end of a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab", buffering=0) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)

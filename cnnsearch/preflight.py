@@ -1,0 +1,104 @@
+"""What is looked at before a search spends its budget: device, images, shapes, time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from cnnsearch import data, model, runner
+from cnnsearch.config import Config, structures
+from cnnsearch.config.sections import Model
+from cnnsearch.errors import InputError
+from cnnsearch.records import EpochResult
+
+# A trial's time is read off epochs of so many steps.
+_TIMED_STEPS = (2, 6)
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What was found.
+
+    Args:
+        structures: every network that the space can produce, without duplicates.
+        parameters: parameter count of each.
+    """
+
+    device: torch.device
+    images: data.Images
+    structures: Sequence[Model]
+    parameters: Sequence[int]
+
+
+def examine(config: Config, say: Callable[[str], None]) -> Preflight:
+    """Find what would make trials fail, before the first one.
+
+    Args:
+        say: gets what the user should know meanwhile, such as images that cannot be read.
+
+    Raises:
+        InputError: with one line for each mistake.
+    """
+    device = runner.resolve_device(config.device)
+    images = data.load(config.data, say)
+    data.check_split(images, config.data)
+    classes = len(images.classes)
+    found = structures(config)
+    wrong = [
+        f"model: {_described(section, found)}: {error}"
+        for section in found
+        if (error := model.shape_error(section, images.shape, classes))
+    ]
+    if wrong:
+        raise InputError("\n".join(dict.fromkeys(wrong)))
+    counts = [model.parameter_count(section, images.shape, classes) for section in found]
+    return Preflight(device, images, found, counts)
+
+
+def default_jobs(device: torch.device, threads: int) -> int:
+    """Workers where the user does not say: all cores on a CPU, one on an accelerator."""
+    if device.type != "cpu":
+        return 1
+    return max(1, len(os.sched_getaffinity(0)) // threads)
+
+
+def estimate_seconds(configs: Sequence[Config], ready: Preflight) -> float:
+    """Mean time of one trial, from a few steps of each of `configs`, which are single runs.
+
+    Divergence and pruning shorten a search, which this does not foresee.
+    """
+    return sum(_trial_seconds(config, ready) for config in configs) / len(configs)
+
+
+def _trial_seconds(config: Config, ready: Preflight) -> float:
+    """A line through the times of a short and a longer epoch: the rest of an epoch, and its steps."""
+    batch = config.train.batch_size
+    whole = data.prepare(ready.images, config.data, ready.device).train_size
+    images = [min(steps * batch, whole) for steps in _TIMED_STEPS]
+    times = [_epoch_seconds(config, count) for count in images]
+    if images[0] == images[-1]:
+        return config.train.epochs * times[-1]
+    per_image = max(0.0, (times[-1] - times[0]) / (images[-1] - images[0]))
+    return config.train.epochs * (times[-1] + per_image * (whole - images[-1]))
+
+
+def _epoch_seconds(config: Config, images: int) -> float:
+    """The faster of two epochs over so many images, after one to warm up."""
+    harmless = {"lr": 1e-6, "epochs": 3, "warmup_epochs": 0.0, "init": "he"}
+    short = config.at(harmless, config.seed)
+    short = replace(short, data=short.data.model_copy(update={"limit": images}))
+    epochs = [item for item in runner.run(short) if isinstance(item, EpochResult)]
+    return min(epoch.seconds for epoch in epochs[1:])
+
+
+def _described(section: Model, among: Sequence[Model]) -> str:
+    """The fields in which a network differs from the others of its space."""
+    differing = [
+        name
+        for name in type(section).model_fields
+        if any(getattr(other, name) != getattr(section, name) for other in among)
+    ]
+    return ", ".join(f"{name} {getattr(section, name)}" for name in differing) or "shapes"

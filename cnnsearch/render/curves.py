@@ -1,0 +1,140 @@
+"""Curves drawn in the terminal by plotext; in ASCII where nothing else can be shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cnnsearch.render import output
+from cnnsearch.render.output import Line
+
+# One mark a curve, so that curves can be told apart without colour.
+MARKS = "●▲■◆○△□◇"
+ASCII_MARKS = "*xo+#@%&"
+STYLES = ("cyan", "yellow", "green", "magenta", "blue", "red", "bright_cyan", "bright_yellow")
+# What plotext draws its frame with.
+_TO_ASCII = str.maketrans("─│┌┐└┘├┤┬┴┼", "-|+++++++++")
+# Above this ratio of the largest to the smallest value the axis is logarithmic: of a loss that
+# diverged, a linear axis shows the last point only.
+LOG_RATIO = 50.0
+_LARGEST = 1e300
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A labelled curve.
+
+    Args:
+        points: (epoch, value); points with a non-finite value are left out.
+    """
+
+    label: str
+    points: Sequence[tuple[int, float]]
+
+
+def plot(title: str, curves: Sequence[Curve], size: tuple[int, int]) -> list[Line]:
+    """Curves over epochs, at most 8, each with its own mark.
+
+    Args:
+        size: columns and lines of the whole picture.
+    """
+    assert len(curves) <= len(MARKS)
+    ascii_only = not output.speaks_utf8()
+    marks = ASCII_MARKS if ascii_only else MARKS
+    # plotext 6.1 aborts the whole process on a NaN, and a span beyond 1e308 makes one.
+    finite = [[(x, y) for x, y in curve.points if abs(y) < _LARGEST] for curve in curves]
+    if not any(finite):
+        return [[(title, "bold")], [("(no finite values)", "dim")]]
+    picture = _picture(finite, marks, size)
+    if ascii_only:
+        picture = [line.translate(_TO_ASCII) for line in picture]
+    styles = dict(zip(marks, STYLES, strict=True))
+    name = " (log scale)" if _is_log(finite) else ""
+    heading: Line = [((title + name).center(size[0]), "bold")]
+    return [heading, *(_coloured(line, styles) for line in picture)]
+
+
+def legend(labels: Sequence[str]) -> Line:
+    """The mark and the label of each curve, in one line."""
+    marks = MARKS if output.speaks_utf8() else ASCII_MARKS
+    line: Line = []
+    for mark, style, label in zip(marks, STYLES, labels, strict=False):
+        line += [(mark, style), (f" {label}   ", "")]
+    return line
+
+
+def beside(left: Sequence[Line], right: Sequence[Line], width: int) -> list[Line]:
+    """Two pictures side by side, the left one filled up to `width`."""
+    lines: list[Line] = []
+    for i in range(max(len(left), len(right))):
+        line = list(left[i]) if i < len(left) else []
+        used = sum(len(text) for text, _ in line)
+        line.append((" " * (width - used), ""))
+        lines.append(line + (list(right[i]) if i < len(right) else []))
+    return lines
+
+
+def _picture(
+    curves: Sequence[Sequence[tuple[int, float]]], marks: str, size: tuple[int, int]
+) -> list[str]:
+    """The lines that plotext draws, without colours; the title's line is left to us."""
+    import plotext
+
+    log = _is_log(curves)
+    plotext.terminal.limit(False, False)
+    figure = plotext.figure
+    figure.clear()
+    figure.theme("colorless")
+    figure.plot_size(size[0], size[1] - 1)
+    for points, mark in zip(curves, marks, strict=False):
+        if points:
+            heights = [math.log10(y) if log else y for _, y in points]
+            signal = figure.signal([x for x, _ in points], heights, marker=mark)
+            signal.lines(len(points) > 1)
+            figure.draw(signal)
+    epochs = [x for points in curves for x, _ in points]
+    _epoch_axis(figure.ruler("x"), min(epochs), max(epochs), size[0])
+    values = [y for points in curves for _, y in points]
+    _value_axis(figure.ruler("y"), min(values), max(values), log)
+    text: str = plotext.uncolorize(figure.build().string())
+    return [line.rstrip() for line in text.splitlines()]
+
+
+def _is_log(curves: Sequence[Sequence[tuple[int, float]]]) -> bool:
+    values = [y for points in curves for _, y in points]
+    return min(values) > 0 and max(values) / min(values) > LOG_RATIO
+
+
+def _epoch_axis(ruler: object, first: int, last: int, width: int) -> None:
+    """Whole epochs only, about one label in ten columns."""
+    step = max(1, math.ceil((last - first) / max(2, width // 10)))
+    ticks = list(range(first, last + 1, step))
+    if first == last:
+        ruler.lim(first - 1, last + 1)  # type: ignore[attr-defined]
+    ruler.ticks(ticks, [str(tick) for tick in ticks])  # type: ignore[attr-defined]
+
+
+def _value_axis(ruler: object, low: float, high: float, log: bool) -> None:
+    if log:
+        low, high = math.log10(low), math.log10(high)
+    if low == high:
+        margin = abs(low) * 0.1 or 1.0
+        low, high = low - margin, high + margin
+        ruler.lim(low, high)  # type: ignore[attr-defined]
+    ticks = [low + (high - low) * i / 4 for i in range(5)]
+    labels = [f"{10**tick if log else tick:.3g}" for tick in ticks]
+    ruler.ticks(ticks, labels)  # type: ignore[attr-defined]
+
+
+def _coloured(line: str, styles: dict[str, str]) -> Line:
+    """A line of the picture, the marks inside the frame in their colours."""
+    edge = next((i for i, char in enumerate(line) if char in "│┤|+"), len(line))
+    pieces: Line = [(line[: edge + 1], "")]
+    for char in line[edge + 1 :]:
+        style = styles.get(char, "")
+        if pieces[-1][1] == style and len(pieces) > 1:
+            pieces[-1] = (pieces[-1][0] + char, style)
+        else:
+            pieces.append((char, style))
+    return pieces

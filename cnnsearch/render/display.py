@@ -1,0 +1,160 @@
+"""What `run` shows while it runs: a live table on a terminal, else a line for each ended trial."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from cnnsearch.records import Began, Ended, Event, Params, State, Trial
+from cnnsearch.render.progress import Running, SearchProgress
+from cnnsearch.render.text import measure, number, one_line, seconds_text, value_text
+
+_BAR_CELLS = 12
+
+
+class Display(Protocol):
+    """Shows events as they come, between `with` and its end."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def show(self, event: Event) -> None:
+        """Follow an event."""
+
+
+class LineDisplay:
+    """One line a trial, for pipes and logs."""
+
+    def __init__(self, console: Console, progress: SearchProgress, objective: str) -> None:
+        self._console = console
+        self._progress = progress
+        self._objective = objective
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, event: Event) -> None:
+        """See `Display`."""
+        self._progress.take(event)
+        if isinstance(event, Ended):
+            width = len(str(self._progress.total))
+            done = f"[{self._progress.done:{width}}/{self._progress.total}]"
+            text = f"{done} {ended_line(event.trial, self._objective)}"
+            self._console.print(Text(text), soft_wrap=True)
+
+
+class LiveDisplay:
+    """A few lines that are drawn over, four times a second."""
+
+    def __init__(
+        self, console: Console, progress: SearchProgress, objective: str, epochs: int | None
+    ) -> None:
+        """Draw on `console`.
+
+        Args:
+            epochs: of every trial, where they do not differ.
+        """
+        self._progress = progress
+        self._objective = objective
+        self._epochs = epochs
+        self._console = console
+        self._live = Live(
+            console=console, get_renderable=self._drawn, refresh_per_second=4, transient=True
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def show(self, event: Event) -> None:
+        """See `Display`."""
+        self._progress.take(event)
+        if isinstance(event, Ended) and event.trial.state in (State.FAILED, State.KILLED):
+            line = Text(ended_line(event.trial, self._objective), style="red")
+            self._console.print(line, soft_wrap=True)
+        if isinstance(event, Began | Ended):
+            self._live.refresh()
+
+    def _drawn(self) -> Group:
+        progress = self._progress
+        counts = ", ".join(f"{count} {state}" for state, count in progress.counts.items())
+        left = progress.seconds_left()
+        head = f"{progress.done} of {progress.total} trials"
+        head += f": {counts}" if counts else ""
+        head += f"; about {seconds_text(left)} left" if left is not None else ""
+        lines = [Text(head, no_wrap=True, overflow="ellipsis"), self._best_line()]
+        return Group(*lines, self._table())
+
+    def _best_line(self) -> Text:
+        best = self._progress.best
+        if best is None:
+            return Text("best: none complete yet", style="dim")
+        text = f"best: trial {best.number}, {self._objective} {measure(best.value)}; "
+        return Text(text + params_text(best.params), "bold", no_wrap=True, overflow="ellipsis")
+
+    def _table(self) -> Table:
+        table = Table.grid(padding=(0, 1))
+        for _ in range(5):
+            table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        for running in self._progress.running.values():
+            table.add_row(*self._cells(running))
+        return table
+
+    def _cells(self, running: Running) -> list[Text]:
+        trial, result = running.trial, running.result
+        epochs = self._epochs or _integer(trial.params.get("epochs"))
+        done = result.epoch if result else 0
+        loss = f"loss {number(result.train_loss)}" if result else "loss ..."
+        value = f"{self._objective} {measure(getattr(result, self._objective))}" if result else ""
+        return [
+            Text(f"#{trial.number}"),
+            bar(done, epochs, self._console.encoding),
+            Text(f"{done}/{epochs}"),
+            Text(loss),
+            Text(value),
+            Text(params_text(trial.params)),
+        ]
+
+
+def bar(done: int, of: int, encoding: str) -> Text:
+    """A bar of epochs; ASCII where the terminal's encoding is not UTF-8."""
+    full = round(_BAR_CELLS * done / of) if of else 0
+    done_sign, open_sign = ("━", "─") if encoding.lower().startswith("utf") else ("#", "-")
+    return Text.assemble((done_sign * full, "green"), (open_sign * (_BAR_CELLS - full), "dim"))
+
+
+def ended_line(trial: Trial, objective: str) -> str:
+    """One ended trial: number, state, value or reason, time, parameters."""
+    told = f"trial {trial.number} {trial.state}: "
+    if trial.state is State.COMPLETE:
+        told += f"{objective} {measure(trial.value)}"
+    else:
+        told += one_line(trial.reason or "")
+    return f"{told}, {seconds_text(trial.seconds)}; {params_text(trial.params)}"
+
+
+def params_text(params: Params) -> str:
+    """Hyperparameters on one line: `lr=0.01 init=he`."""
+    return " ".join(f"{name}={value_text(value)}" for name, value in params.items())
+
+
+def _integer(value: object) -> int:
+    return value if isinstance(value, int) else 0

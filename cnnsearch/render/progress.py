@@ -1,0 +1,94 @@
+"""How far a search is: read off its events, shown by `cnnsearch.render.display`."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cnnsearch import ranking
+from cnnsearch.records import Began, Ended, Epoch, EpochResult, Event, State, Trial
+
+
+@dataclass(slots=True)
+class Running:
+    """A running trial and its last epoch."""
+
+    trial: Trial
+    since: float
+    result: EpochResult | None = None
+
+
+class SearchProgress:
+    """Counts, the best trial, the running trials and the time left."""
+
+    def __init__(
+        self,
+        before: Sequence[Trial],
+        total: int,
+        direction: str,
+        slots: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start from what earlier runs left.
+
+        Args:
+            before: all attempts so far.
+            total: number of points of the study.
+            direction: "maximize" or "minimize".
+            slots: trials that run at a time.
+        """
+        self.total = total
+        self.running: dict[int, Running] = {}
+        self._direction = direction
+        self._slots = slots
+        self._clock = clock
+        self._ended = {trial.key: trial for trial in ranking.last_attempts(before)}
+        self._ended = {k: t for k, t in self._ended.items() if t.state is not State.KILLED}
+        self._seconds: list[float] = []
+        self._busy_since = clock()
+
+    def take(self, event: Event) -> None:
+        """Follow an event."""
+        if isinstance(event, Began):
+            self._ended.pop(event.trial.key, None)
+            self.running[event.trial.number] = Running(event.trial, self._clock())
+        elif isinstance(event, Epoch):
+            self.running[event.trial.number].result = event.result
+        elif isinstance(event, Ended):
+            running = self.running.pop(event.trial.number)
+            if event.trial.state is not State.KILLED:
+                self._ended[event.trial.key] = event.trial
+                self._seconds.append(self._clock() - running.since)
+
+    @property
+    def done(self) -> int:
+        """Points that have ended."""
+        return len(self._ended)
+
+    @property
+    def best(self) -> Trial | None:
+        """The best complete trial."""
+        return ranking.best(self._ended.values(), self._direction)
+
+    @property
+    def counts(self) -> Mapping[State, int]:
+        """Ended points by state, in the order of ranking."""
+        found = Counter(trial.state for trial in self._ended.values())
+        return {state: found[state] for state in State if found[state]}
+
+    def seconds_left(self) -> float | None:
+        """Expected time to the end, or None before the first trial of this run has ended.
+
+        From the mean time of the trials that ended in this run, those stopped early included.
+        """
+        if not self._seconds:
+            return None
+        mean = sum(self._seconds) / len(self._seconds)
+        now = self._clock()
+        waiting = self.total - self.done - len(self.running)
+        work = waiting * mean
+        for running in self.running.values():
+            work += max(0.0, mean - (now - running.since))
+        return work / self._slots

@@ -1,0 +1,148 @@
+"""Trials as rows of a listing and as objects of JSON: the names and the order of their fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from cnnsearch import catalog
+from cnnsearch.records import Params, State, StudySummary, Trial, Value
+from cnnsearch.render.table import Column, Table
+from cnnsearch.render.text import exact, measure, seconds_text, value_text
+
+FIELDS = (
+    "number",
+    "point",
+    "attempt",
+    "state",
+    "value",
+    "params",
+    "epochs",
+    "best_epoch",
+    "seconds",
+    "reason",
+    "seed",
+)
+STATE_STYLES = {
+    State.COMPLETE: "green",
+    State.PRUNED: "cyan",
+    State.DIVERGED: "yellow",
+    State.FAILED: "bold red",
+    State.KILLED: "magenta",
+    State.RUNNING: "bold",
+}
+
+
+def trial_object(trial: Trial) -> dict[str, Any]:
+    """A trial as `list --json` prints it."""
+    return {name: _plain(getattr(trial, name)) for name in FIELDS}
+
+
+def full_object(trial: Trial, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A trial as `show --json` and `train --json` print it.
+
+    Args:
+        config: the trial's config as plain data, see `Config.plain`.
+    """
+    curve = [asdict(result) for result in trial.curve]
+    return {**trial_object(trial), "curve": curve, "config": dict(config)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, State):
+        return str(value)
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def state_style(state: Any) -> str:
+    """rich's style of a state, and none of anything else."""
+    return STATE_STYLES.get(state, "")
+
+
+def varying(trials: Sequence[Trial]) -> list[str]:
+    """Names of the hyperparameters in which the trials differ; all of a single trial's."""
+    names = parameters(trials)
+    if len(trials) < 2:
+        return names
+    return [name for name in names if len({exact(cell(trial, name)) for trial in trials}) > 1]
+
+
+def parameters(trials: Sequence[Trial]) -> list[str]:
+    """Names of all hyperparameters of the trials, in the order of the space.
+
+    One that has the name of a field (`epochs`) is written `params.epochs`.
+    """
+    longest = sorted(trials, key=lambda trial: -len(trial.params))
+    names = dict.fromkeys(name for trial in longest for name in trial.params)
+    return [f"params.{name}" if name in FIELDS else name for name in names]
+
+
+def column(name: str) -> Column:
+    """The column of a trial's field or hyperparameter."""
+    styled = {
+        "state": Column("state", str, str, style=state_style),
+        "value": Column("value", measure, right=True),
+        "seconds": Column("seconds", seconds_text, right=True, spare=True),
+        "epochs": Column("epochs", right=True, spare=True),
+        "best_epoch": Column("best_epoch", right=True, spare=True),
+        "reason": Column("reason", lambda text: text or "", prose=True, style=lambda _: "dim"),
+    }
+    if name in styled:
+        return styled[name]
+    return Column(name, right=name in FIELDS)
+
+
+def trials_table(trials: Sequence[Trial], names: Sequence[str]) -> Table:
+    """Trials as rows; `names` are fields and hyperparameters, in the order of the columns."""
+    return Table(
+        tuple(column(name) for name in names),
+        [[cell(trial, name) for name in names] for trial in trials],
+    )
+
+
+def cell(trial: Trial, name: str) -> Any:
+    """A trial's field, or its hyperparameter; None where it has none."""
+    if name in FIELDS:
+        return getattr(trial, name)
+    return trial.params.get(name.removeprefix("params."))
+
+
+def params_text(params: Params) -> str:
+    """Hyperparameters in a sentence: `lr 0.0332, init he`."""
+    return ", ".join(f"{name} {value_text(value)}" for name, value in params.items())
+
+
+def counts_text(counts: Mapping[State, int]) -> str:
+    """Counts in a sentence: `20 complete, 5 diverged`."""
+    return ", ".join(f"{counts[state]} {state}" for state in State if counts.get(state))
+
+
+def objective_text(summary: StudySummary) -> str:
+    """What a study compares: `val_accuracy, higher is better`."""
+    better = "higher" if summary.direction == "maximize" else "lower"
+    return f"{objective(summary)}, {better} is better"
+
+
+def objective(summary: StudySummary) -> str:
+    """The name of what a study compares."""
+    search = summary.config.get("search") or {}
+    return str(search.get("objective", "value"))
+
+
+def classes(summary: StudySummary, trial: Trial) -> int | None:
+    """Number of classes of a study's images; None where only the folders tell."""
+    told = trial.facts.get("classes")
+    if isinstance(told, int):
+        return told
+    row = catalog.DATASETS.get(summary.config.get("data", {}).get("name", ""))
+    return row.classes if row else None
+
+
+def sort_key(value: Value | State) -> tuple[int, float, str]:
+    """An order over values of mixed kinds: numbers, then texts; states from best to worst."""
+    if isinstance(value, State):
+        return (0, float(list(State).index(value)), "")
+    if isinstance(value, int | float):
+        return (0, float(value), "")
+    return (1, 0.0, exact(value))

@@ -1,0 +1,48 @@
+"""One coordinator a study: the lock of a file beside the database.
+
+The operating system frees the lock when its holder dies, however it dies: no timer, no leftover
+to clean up. Who holds it stands in the study's attribute `coordinator`.
+"""
+
+from __future__ import annotations
+
+from filelock import FileLock, Timeout
+
+from cnnsearch.study.location import lock_file
+
+
+class StudyLock:
+    """The right to write a study, from `acquire` to `release`."""
+
+    def __init__(self, url: str, study: str) -> None:
+        self._lock = FileLock(lock_file(url, study))
+
+    def acquire(self) -> bool:
+        """Take the lock; False where another process holds it for longer than half a second.
+
+        Half a second, because a reader that asks whether a coordinator lives holds it for a moment.
+        """
+        try:
+            self._lock.acquire(timeout=0.5, poll_interval=0.02)
+        except Timeout:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Give the lock back."""
+        self._lock.release()
+
+
+def is_held(url: str, study: str) -> bool:
+    """Whether a living process, this one included, owns the study."""
+    if not lock_file(url, study).exists():
+        return False
+    lock = FileLock(lock_file(url, study))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    lock.release()
+    return False

@@ -1,0 +1,322 @@
+"""A study and the right to write it: everything that changes the storage goes through here."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from cnnsearch import __version__
+from cnnsearch.config import Config, differences, from_plain
+from cnnsearch.errors import CnnsearchError, InputError, StudyBusyError
+from cnnsearch.objective import DIRECTIONS, best_epoch, measured, value
+from cnnsearch.records import EpochResult, Outcome, Params, State, Trial
+from cnnsearch.study import attributes, read
+from cnnsearch.study.distributions import to_optuna
+from cnnsearch.study.location import database_file, url_of
+from cnnsearch.study.lock import StudyLock
+from cnnsearch.study.samplers import draw, make_pruner, make_sampler, optuna_distributions
+from cnnsearch.study.states import OPTUNA_STATES
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def open_storage(url: str) -> RDBStorage:
+    """Optuna's storage at an SQLite URL, created when absent.
+
+    Rollback journal, not WAL (SQLite 3.7.0 to 3.51.2 can corrupt WAL databases); a minute's wait
+    for the lock; BEGIN IMMEDIATE, so that what a transaction read still holds when it writes.
+
+    Raises:
+        CnnsearchError: the file cannot be opened, is no database or is of another version.
+    """
+    path = database_file(url)
+    if not path.parent.is_dir():
+        raise InputError(f"--storage: no folder {path.parent}. Make it, or write another path.")
+    try:
+        storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+    except (sqlalchemy.exc.DatabaseError, sqlite3.DatabaseError, RuntimeError) as error:
+        reason = str(getattr(error, "orig", error)).splitlines()[0]
+        raise CnnsearchError(f"--storage: {path}: {reason}") from error
+
+    @sqlalchemy.event.listens_for(storage.engine, "connect")
+    def no_implicit_begin(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+
+    @sqlalchemy.event.listens_for(storage.engine, "begin")
+    def begin_immediate(connection: sqlalchemy.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    storage.engine.dispose()  # connections from before the listeners
+    return storage
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a trial begins with."""
+
+    point: int
+    key: str
+    attempt: int
+    seed: int
+    params: Params
+
+
+class Study:
+    """A study that this process owns, from `claim` to `release`."""
+
+    def __init__(self, storage: str, config: Config, lock: StudyLock) -> None:
+        assert config.search is not None
+        assert config.space is not None
+        self.name = config.study
+        self.storage = storage
+        self.search = config.search
+        self.space = config.space
+        self.run = uuid.uuid4().hex[:12]
+        self._lock = lock
+        self._database = open_storage(url_of(storage))
+        self._id = _study_id(self._database, config)
+        self._cached = optuna.storages.get_storage(self._database)  # finished trials, read once
+        self._sampler = make_sampler(self.search.sampler, self.space, config.seed)
+        self._pruner = make_pruner(self.search.pruner)
+        self._distributions = optuna_distributions(self.space)
+        self._ids: dict[int, int] = {}
+
+    @classmethod
+    def claim(cls, storage: str, config: Config, fingerprint: str, planned: int) -> Study:
+        """Open or create the study of a config and take the right to write it.
+
+        Args:
+            fingerprint: of the data set's content.
+            planned: number of points that it is to have.
+
+        Raises:
+            StudyBusyError: another living process owns it.
+            InputError: the stored config, or the data, differ in what affects results.
+        """
+        lock = StudyLock(url_of(storage), config.study)
+        if not lock.acquire():
+            raise StudyBusyError(busy_message(storage, config.study))
+        try:
+            check_resume(storage, config, fingerprint)
+            study = cls(storage, config, lock)
+            study._set(attributes.FINGERPRINT, fingerprint)
+            study._set(attributes.PLANNED, planned)
+            study._set(attributes.VERSION, __version__)
+            study._set(attributes.COORDINATOR, _coordinator(study.run))
+            study._set(attributes.CONFIG, config.plain())
+            study._bury_the_dead()
+        except BaseException:
+            lock.release()
+            raise
+        return study
+
+    def release(self) -> None:
+        """Give the study back."""
+        self._database.engine.dispose()
+        self._lock.release()
+
+    def trials(self) -> list[Trial]:
+        """All attempts, by number, without curves."""
+        return read.trials(self.storage, self.name)
+
+    def draw(self, k: int) -> Params:
+        """The parameters of point `k`; only for tpe do they depend on the trials so far."""
+        return draw(self._sampler, self._optuna_study(), self.space, k)
+
+    def begin(self, start: Start) -> Trial:
+        """Create the running trial of an attempt, in one transaction."""
+        started = time.time()
+        attrs = {
+            attributes.POINT: start.point,
+            attributes.KEY: start.key,
+            attributes.ATTEMPT: start.attempt,
+            attributes.RUN: self.run,
+            attributes.SEED: start.seed,
+            attributes.PARAMS: dict(start.params),
+            attributes.STARTED: started,
+        }
+        trial_id = self._create(start.params, attrs)
+        number = self._database.get_trial_number_from_id(trial_id)
+        self._ids[number] = trial_id
+        return Trial(
+            number=number,
+            point=start.point,
+            key=start.key,
+            attempt=start.attempt,
+            state=State.RUNNING,
+            value=None,
+            params=start.params,
+            epochs=0,
+            best_epoch=None,
+            seconds=None,
+            reason=None,
+            seed=start.seed,
+            started=started,
+        )
+
+    def _create(self, params: Params, attrs: Mapping[str, Any]) -> int:
+        distributions = {name: self._distributions[name] for name in params}
+        while True:
+            template = optuna.trial.create_trial(
+                state=TrialState.RUNNING,
+                params={name: to_optuna(params[name]) for name in distributions},
+                distributions=distributions,
+                user_attrs=dict(attrs),
+            )
+            try:
+                return self._database.create_new_trial(self._id, template)
+            except ValueError:
+                # Optuna refuses other choices for a name than the first trial had; a grid may have
+                # gained some since. The attribute `params` holds them in any case.
+                before = len(distributions)
+                distributions = {
+                    name: distribution
+                    for name, distribution in distributions.items()
+                    if not isinstance(distribution, optuna.distributions.CategoricalDistribution)
+                }
+                if len(distributions) == before:
+                    raise
+
+    def report(self, number: int, result: EpochResult) -> None:
+        """Store the objective after an epoch."""
+        self._database.set_trial_intermediate_value(
+            self._ids[number], result.epoch, measured(result, self.search.objective)
+        )
+
+    def should_prune(self, number: int) -> bool:
+        """Whether the pruner gives the trial up after the epoch reported last."""
+        if self._pruner is None:
+            return False
+        trial: FrozenTrial = self._database.get_trial(self._ids[number])
+        return self._pruner.prune(self._optuna_study(), trial)
+
+    def _optuna_study(self) -> optuna.Study:
+        """Optuna's study as it stands now: one that is kept shows samplers its first list of trials
+        for ever (it is dropped in `ask` only), and TPE never learns."""
+        return optuna.load_study(study_name=self.name, storage=self._cached)
+
+    def finish(self, trial: Trial, outcome: Outcome, curve: Sequence[EpochResult]) -> Trial:
+        """End a running trial. The state is written last: until then it counts as running."""
+        objective = self.search.objective
+        complete = outcome.state is State.COMPLETE
+        seconds = outcome.seconds
+        if seconds is None:
+            seconds = sum(result.seconds for result in curve)
+        result = {
+            "state": str(outcome.state),
+            "reason": outcome.reason,
+            "epochs": len(curve),
+            "best_epoch": best_epoch(curve, objective),
+            "seconds": round(seconds, 3),
+            "facts": attributes.strict(outcome.facts),
+        }
+        number = value(curve, objective, self.search.at) if complete else None
+        trial_id = self._ids[trial.number]
+        if curve:
+            columns = attributes.curve_columns(curve)
+            self._database.set_trial_user_attr(trial_id, attributes.CURVE, columns)
+        self._database.set_trial_user_attr(trial_id, attributes.RESULT, result)
+        self._database.set_trial_state_values(
+            trial_id,
+            TrialState[OPTUNA_STATES[outcome.state]],
+            None if number is None else [number],
+        )
+        return read.ended(trial, result, number, tuple(curve))
+
+    def _bury_the_dead(self) -> None:
+        """Mark what a dead coordinator left running as killed."""
+        for found in self._database.get_all_trials(self._id, states=(TrialState.RUNNING,)):
+            result = {"state": str(State.KILLED), "reason": read.COORDINATOR_DIED, "facts": {}}
+            result |= {"epochs": len(found.intermediate_values), "best_epoch": None}
+            self._database.set_trial_user_attr(found._trial_id, attributes.RESULT, result)
+            self._database.set_trial_state_values(found._trial_id, TrialState.FAIL)
+
+    def _set(self, key: str, content: Any) -> None:
+        self._database.set_study_user_attr(self._id, key, content)
+
+
+def check_resume(storage: str, config: Config, fingerprint: str | None = None) -> None:
+    """Refuse a config that does not go on with the stored study.
+
+    Args:
+        fingerprint: of the data; None leaves the data out.
+
+    Raises:
+        InputError: with the differences.
+    """
+    attrs = read.study_attributes(storage, config.study)
+    if attrs is None or attributes.CONFIG not in attrs:
+        return
+    other = "To start another study, give it a name: --name NAME."
+    changed = differences(from_plain(attrs[attributes.CONFIG]), config)
+    if changed:
+        lines = "\n".join(f"  {line}" for line in changed)
+        raise InputError(f"study {config.study} was started with other values:\n{lines}\n{other}")
+    if fingerprint is not None and attrs.get(attributes.FINGERPRINT) != fingerprint:
+        raise InputError(
+            f"study {config.study} was started with other images than data.root holds now. {other}"
+        )
+
+
+def busy_message(storage: str, name: str) -> str:
+    """Who owns a study, for the one who is refused."""
+    attrs = read.study_attributes(storage, name) or {}
+    owner = attrs.get(attributes.COORDINATOR, {})
+    who = f"process {owner['pid']} on {owner['host']}" if owner else "another process"
+    return f"study {name} is running: {who} owns it. Wait for it, or stop it with Ctrl-C there."
+
+
+def remove(storage: str, name: str) -> None:
+    """Delete a study with all its trials.
+
+    Raises:
+        StudyBusyError: a living process owns it.
+    """
+    lock = StudyLock(url_of(storage), name)
+    if not lock.acquire():
+        raise StudyBusyError(busy_message(storage, name))
+    try:
+        database = open_storage(url_of(storage))
+        database.delete_study(database.get_study_id_from_name(name))
+        database.engine.dispose()
+    finally:
+        lock.release()
+
+
+def _study_id(database: RDBStorage, config: Config) -> int:
+    assert config.search is not None
+    direction = StudyDirection[DIRECTIONS[config.search.objective].upper()]
+    try:
+        study_id = database.get_study_id_from_name(config.study)
+    except KeyError:
+        return database.create_new_study([direction], config.study)
+    # Without our attribute it is ours only as a creation that was cut short.
+    if attributes.CONFIG not in database.get_study_user_attrs(study_id) and (
+        database.get_n_trials(study_id)
+    ):
+        raise InputError(
+            f"study {config.study} was made by another program. Give yours a name: --name NAME."
+        )
+    return study_id
+
+
+def _coordinator(run: str) -> dict[str, Any]:
+    return {"run": run, "host": socket.gethostname(), "pid": os.getpid(), "started": time.time()}
+
+
+def trial_folder(study: str, number: int) -> Path:
+    """Where a trial's log and config are kept."""
+    return Path("runs") / study / str(number)

@@ -1,0 +1,150 @@
+"""The training loop: a generator of epoch results that knows no search and no storage."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from cnnsearch.config.sections import Train
+from cnnsearch.guard import DivergenceGuard
+from cnnsearch.optimizer import decayed, learning_rate, make_optimizer
+from cnnsearch.records import EpochResult
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+
+
+class TrainingData(Protocol):
+    """What the loop asks of data: batches of images [B, C, H, W] and labels [B], on the device."""
+
+    def steps(self, batch_size: int) -> int:
+        """Batches of an epoch."""
+        ...
+
+    def batches(self, batch_size: int, generator: Generator) -> Batches:
+        """The training images in a new order."""
+        ...
+
+    def validation_batches(self) -> Batches:
+        """The validation split."""
+        ...
+
+
+def train(
+    model: nn.Module,
+    data: TrainingData,
+    section: Train,
+    guard: DivergenceGuard,
+    generator: Generator,
+) -> Iterator[EpochResult]:
+    """Train a model, yielding after each epoch; the caller stops early by not resuming.
+
+    Inside an epoch the device is waited for once every `guard.check_every` steps.
+
+    Args:
+        model: initialised, on the device of the data.
+        generator: for the order and the augmentation of the images.
+
+    Raises:
+        Diverged: at the first look at the losses that `guard` rejects.
+    """
+    optimizer = make_optimizer(model, section)
+    losses = _Losses(guard)
+    steps, step = data.steps(section.batch_size), 0
+    for epoch in range(1, section.epochs + 1):
+        started = time.perf_counter()
+        model.train()
+        for images, labels in data.batches(section.batch_size, generator):
+            lr = learning_rate(section, step, steps)
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            optimizer.zero_grad(set_to_none=True)
+            scores = model(images)
+            loss = F.cross_entropy(scores, labels)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            losses.add(loss.detach(), scores.detach(), labels, epoch)
+            step += 1
+        train_loss, train_accuracy = losses.end_epoch(epoch)
+        guard.look_at_weights(largest(model), epoch)
+        val_loss, val_accuracy = evaluate(model, data.validation_batches())
+        guard.look_at_validation(val_loss, epoch)
+        seconds = time.perf_counter() - started
+        yield EpochResult(epoch, lr, train_loss, train_accuracy, val_loss, val_accuracy, seconds)
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, batches: Batches) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy (0..1) over images, with running averages, no dropout.
+
+    Leaves the model in evaluation mode.
+    """
+    model.eval()
+    losses, correct, count = [], [], 0
+    for images, labels in batches:
+        scores = model(images)
+        losses.append(F.cross_entropy(scores, labels, reduction="sum"))
+        correct.append((scores.argmax(1) == labels).sum())
+        count += len(labels)
+    return math.fsum(_read(losses)) / count, sum(_read(correct)) / count
+
+
+def l2_penalty(model: nn.Module, weight_decay: float) -> float:
+    """The regularisation loss of the lectures: 0.5 * weight_decay * sum of the squared weights."""
+    with torch.no_grad():
+        return 0.5 * weight_decay * sum(_read([w.square().sum() for w in decayed(model)]))
+
+
+def largest(model: nn.Module) -> float:
+    """The largest magnitude in parameters and running averages; nan where one of them is nan."""
+    values = [
+        v.detach() for v in chain(model.parameters(), model.buffers()) if v.is_floating_point()
+    ]
+    # The largest magnitude, not the sum of squares: that overflows for weights that are finite.
+    return float(nn.utils.get_total_norm(values, norm_type=math.inf))
+
+
+def _read(values: list[Tensor]) -> list[float]:
+    """Bring scalars from the device, all at once."""
+    return [float(value) for value in torch.stack(values).tolist()] if values else []
+
+
+class _Losses:
+    """The losses of an epoch's steps, left on the device until a window of them is full."""
+
+    def __init__(self, guard: DivergenceGuard) -> None:
+        self._guard = guard
+        self._pending: list[Tensor] = []
+        self._correct: list[Tensor] = []
+        self._sizes: list[int] = []
+        self._losses: list[float] = []
+
+    def add(self, loss: Tensor, scores: Tensor, labels: Tensor, epoch: int) -> None:
+        """Take one step's mean loss and scores [B, classes]; look when a window is full."""
+        self._pending.append(loss)
+        self._correct.append((scores.argmax(1) == labels).sum())
+        self._sizes.append(len(labels))
+        if (self._guard.step + len(self._pending)) % self._guard.check_every == 0:
+            self._look(epoch)
+
+    def end_epoch(self, epoch: int) -> tuple[float, float]:
+        """Look at what is left; mean loss and accuracy over the epoch's images."""
+        self._look(epoch)
+        count = sum(self._sizes)
+        loss = math.fsum(x * n for x, n in zip(self._losses, self._sizes, strict=True)) / count
+        accuracy = sum(_read(self._correct)) / count
+        for values in (self._correct, self._sizes, self._losses):
+            values.clear()
+        return loss, accuracy
+
+    def _look(self, epoch: int) -> None:
+        losses = _read(self._pending)
+        self._pending.clear()
+        self._losses.extend(losses)
+        self._guard.look(losses, epoch)

@@ -1,0 +1,61 @@
+"""What all tests share: folders of their own, and real images where they are present."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+KEPT = Path.home() / ".cache" / "cnnsearch-test"
+"""What is kept between runs of the tests: the unpacked and the decoded real images."""
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real images that CNNSEARCH_DATA names."""
+    root = os.environ.get("CNNSEARCH_DATA")
+    if not root:
+        pytest.skip("CNNSEARCH_DATA names no folder of real images")
+    return Path(root)
+
+
+@pytest.fixture(scope="session")
+def mnist_root(real_data: Path) -> Path:
+    """A root with MNIST/raw below it."""
+    if not (real_data / "MNIST" / "raw").is_dir():
+        pytest.skip(f"no MNIST/raw in {real_data}")
+    return real_data
+
+
+@pytest.fixture(scope="session")
+def cifar_root(real_data: Path) -> Path:
+    """CIFAR-10 as a folder of images, unpacked once a machine."""
+    kept, archive = KEPT / "cifar10-images", real_data / "cifar10-images.tar.xz"
+    for root in (real_data / "cifar10-images", kept):
+        if root.is_dir():
+            return root
+    if not archive.is_file():
+        pytest.skip(f"no cifar10-images and no {archive.name} in {real_data}")
+    KEPT.mkdir(parents=True, exist_ok=True)
+    with FileLock(KEPT / "unpack.lock"):
+        if not kept.is_dir():
+            with tempfile.TemporaryDirectory(dir=KEPT) as draft, tarfile.open(archive) as tar:
+                tar.extractall(draft, filter="data")
+                shutil.move(Path(draft) / "cifar10-images", kept)
+    return kept
+
+
+@pytest.fixture(autouse=True)
+def own_folders(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """State and caches of a test are its own; only decoded real images are kept between runs."""
+    real = {"mnist_root", "cifar_root"} & set(request.fixturenames)
+    cache = KEPT if real else tmp_path / "xdg-cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg-state"))

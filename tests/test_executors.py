@@ -1,0 +1,227 @@
+"""One contract for all executors, and what only processes can do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cnnsearch.errors import CnnsearchError
+from cnnsearch.executors import Executor, Lost, Message
+from cnnsearch.executors.inline import InlineExecutor
+from cnnsearch.executors.local import LocalExecutor
+from cnnsearch.records import EpochResult, Outcome, State, Task
+from tests.builders import digits_config
+
+
+def task(folder: Path, number: int, waits: bool = False, **train: object) -> Task:
+    config = digits_config(train=train).at({}, seed=number)
+    place = folder / str(number)
+    place.mkdir()
+    return Task(number, config.plain(), str(place), waits)
+
+
+def drain(executor: Executor, count: int = 1) -> list[Message]:
+    """Messages until `count` trials have ended."""
+    messages: list[Message] = []
+    deadline = time.monotonic() + 60
+    while sum(isinstance(m.content, Outcome | Lost) for m in messages) < count:
+        assert time.monotonic() < deadline, messages
+        messages.extend(executor.wait(1))
+    return messages
+
+
+def first_epoch(executor: Executor) -> Message:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for message in executor.wait(1):
+            return message
+    raise AssertionError("no message")
+
+
+@pytest.fixture(params=["inline", "local"])
+def executor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Executor]:
+    made: Executor = (
+        InlineExecutor() if request.param == "inline" else LocalExecutor(1, tmp_path / "workers")
+    )
+    yield made
+    made.close()
+
+
+class TestContract:
+    def test_epochs_then_the_outcome(self, executor: Executor, tmp_path: Path) -> None:
+        executor.submit(task(tmp_path, 3, epochs=3))
+        messages = drain(executor)
+        assert {message.number for message in messages} == {3}
+        epochs = [m.content.epoch for m in messages if isinstance(m.content, EpochResult)]
+        assert epochs == [1, 2, 3]
+        last = messages[-1].content
+        assert isinstance(last, Outcome)
+        assert last.state is State.COMPLETE
+
+    def test_a_second_task_follows(self, executor: Executor, tmp_path: Path) -> None:
+        for number in (0, 1):
+            executor.submit(task(tmp_path, number))
+            assert drain(executor)[-1].number == number
+
+    def test_divergence_is_an_outcome(self, executor: Executor, tmp_path: Path) -> None:
+        executor.submit(task(tmp_path, 0, lr=1e9))
+        outcome = drain(executor)[-1].content
+        assert isinstance(outcome, Outcome)
+        assert outcome.state is State.DIVERGED
+        assert outcome.reason
+
+    def test_a_failure_is_an_outcome_and_the_next_trial_runs(
+        self, executor: Executor, tmp_path: Path
+    ) -> None:
+        bad = task(tmp_path, 0)
+        gone = {**bad.config, "data": {**bad.config["data"], "name": "image_folder", "root": "/no"}}
+        executor.submit(Task(0, gone, bad.folder))
+        outcome = drain(executor)[-1].content
+        assert isinstance(outcome, Outcome)
+        assert outcome.state is State.FAILED
+        assert "/no" in (outcome.reason or "")
+        executor.submit(task(tmp_path, 1))
+        outcome = drain(executor)[-1].content
+        assert isinstance(outcome, Outcome)
+        assert outcome.state is State.COMPLETE
+
+    def test_a_task_that_waits_stops_when_told(self, executor: Executor, tmp_path: Path) -> None:
+        executor.submit(task(tmp_path, 0, waits=True, epochs=50))
+        assert isinstance(first_epoch(executor).content, EpochResult)
+        executor.answer(0, True)
+        assert isinstance(first_epoch(executor).content, EpochResult)
+        executor.answer(0, False)
+        executor.submit(task(tmp_path, 1))
+        messages = drain(executor)
+        assert {message.number for message in messages} == {1}
+
+    def test_a_killed_task_says_nothing_more(self, executor: Executor, tmp_path: Path) -> None:
+        executor.submit(task(tmp_path, 0, epochs=10_000))
+        first_epoch(executor)
+        executor.kill(0)
+        executor.submit(task(tmp_path, 1))
+        assert {message.number for message in drain(executor)} == {1}
+
+    def test_equal_tasks_give_equal_numbers(self, executor: Executor, tmp_path: Path) -> None:
+        runs = []
+        for number in (0, 1):
+            made = task(tmp_path, number)
+            executor.submit(Task(number, {**made.config, "seed": 5}, made.folder))
+            curve = [m.content for m in drain(executor) if isinstance(m.content, EpochResult)]
+            runs.append([(r.train_loss, r.val_loss, r.val_accuracy) for r in curve])
+        assert runs[0] == runs[1]
+
+
+def test_a_dead_worker_is_told_and_replaced(tmp_path: Path) -> None:
+    executor = LocalExecutor(2, tmp_path / "workers")
+    try:
+        executor.submit(task(tmp_path, 0, epochs=100_000))
+        executor.submit(task(tmp_path, 1, epochs=100_000))
+        first_epoch(executor)
+        victim = executor._running(0)
+        assert victim is not None
+        assert victim.process.pid is not None
+        os.kill(victim.process.pid, signal.SIGKILL)
+        lost = next(m for m in drain(executor) if isinstance(m.content, Lost))
+        assert lost.number == 0
+        assert "SIGKILL" in lost.content.reason  # type: ignore[union-attr]
+        executor.submit(task(tmp_path, 2))
+        assert drain(executor)[-1].number == 2
+    finally:
+        executor.close()
+
+
+def test_a_worker_that_cannot_start_is_an_error_with_its_log(tmp_path: Path) -> None:
+    broken = tmp_path / "path" / "torch"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('no such luck')\n")
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            from pathlib import Path
+            from cnnsearch.executors.local import LocalExecutor
+
+            if __name__ == "__main__":
+                executor = LocalExecutor(1, Path("workers"))
+                while True:
+                    executor.wait(10)
+            """
+        )
+    )
+    done = subprocess.run(
+        [sys.executable, script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{broken.parent}{os.pathsep}{os.getcwd()}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert CnnsearchError.__name__ in done.stderr
+    assert "no such luck" in done.stderr
+
+
+def test_workers_end_with_their_coordinator(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            from pathlib import Path
+            from cnnsearch.executors.local import LocalExecutor
+
+            if __name__ == "__main__":
+                executor = LocalExecutor(2, Path("workers"))
+                print(*(worker.process.pid for worker in executor._workers), flush=True)
+                while True:
+                    executor.wait(10)
+            """
+        )
+    )
+    with subprocess.Popen(
+        [sys.executable, script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as coordinator:
+        assert coordinator.stdout is not None
+        workers = [int(pid) for pid in coordinator.stdout.readline().split()]
+        assert len(workers) == 2
+        coordinator.kill()
+    deadline = time.monotonic() + 10
+    while any(_lives(pid) for pid in workers):
+        assert time.monotonic() < deadline, "workers outlive their coordinator"
+        time.sleep(0.05)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def test_what_a_trial_prints_is_in_its_log(tmp_path: Path) -> None:
+    executor = LocalExecutor(1, tmp_path / "workers")
+    try:
+        bad = task(tmp_path, 0)
+        # A batch size that no machine can index: the loader raises, which is a failed trial.
+        config = {**bad.config, "model": {**bad.config["model"], "hidden": [10**12]}}
+        executor.submit(Task(0, config, bad.folder))
+        outcome = drain(executor)[-1].content
+        assert isinstance(outcome, Outcome)
+        assert outcome.state is State.FAILED
+        log = Path(bad.folder, "log.txt").read_text()
+        assert "Traceback" in log
+    finally:
+        executor.close()
