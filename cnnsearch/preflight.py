@@ -10,9 +10,11 @@ import torch
 
 from cnnsearch import data, model, runner
 from cnnsearch.config import Config, structures
-from cnnsearch.config.sections import Model
+from cnnsearch.config.sections import Model, Train
 from cnnsearch.errors import InputError
-from cnnsearch.records import EpochResult
+from cnnsearch.records import EpochResult, Params
+from cnnsearch.render.text import value_text
+from cnnsearch.space import Range
 
 # A trial's time is read off epochs of so many steps.
 _TIMED_STEPS = (2, 6)
@@ -25,12 +27,14 @@ class Preflight:
     Args:
         structures: every network that the space can produce, without duplicates.
         parameters: parameter count of each.
+        memory: bytes of a training step of each, without the images, estimated.
     """
 
     device: torch.device
     images: data.Images
     structures: Sequence[Model]
     parameters: Sequence[int]
+    memory: Sequence[int]
 
 
 def examine(config: Config, say: Callable[[str], None]) -> Preflight:
@@ -48,14 +52,16 @@ def examine(config: Config, say: Callable[[str], None]) -> Preflight:
     classes = len(images.classes)
     found = structures(config)
     wrong = [
-        f"model: {_described(section, found)}: {error}"
+        f"model: {described([section], found)}: {error}"
         for section in found
         if (error := model.shape_error(section, images.shape, classes))
     ]
     if wrong:
         raise InputError("\n".join(dict.fromkeys(wrong)))
     counts = [model.parameter_count(section, images.shape, classes) for section in found]
-    return Preflight(device, images, found, counts)
+    largest = _largest_batch(config)
+    memory = [model.memory_bytes(section, largest, images.shape, classes) for section in found]
+    return Preflight(device, images, found, counts, memory)
 
 
 def default_jobs(device: torch.device, threads: int) -> int:
@@ -74,7 +80,7 @@ def estimate_seconds(configs: Sequence[Config], ready: Preflight) -> float:
 
 
 def _trial_seconds(config: Config, ready: Preflight) -> float:
-    """A line through the times of a short and a longer epoch: the rest of an epoch, and its steps."""
+    """A line through the times of a short and a longer epoch: what is fixed, and what steps add."""
     batch = config.train.batch_size
     whole = data.prepare(ready.images, config.data, ready.device).train_size
     images = [min(steps * batch, whole) for steps in _TIMED_STEPS]
@@ -87,18 +93,46 @@ def _trial_seconds(config: Config, ready: Preflight) -> float:
 
 def _epoch_seconds(config: Config, images: int) -> float:
     """The faster of two epochs over so many images, after one to warm up."""
-    harmless = {"lr": 1e-6, "epochs": 3, "warmup_epochs": 0.0, "init": "he"}
+    harmless: Params = {"lr": 1e-6, "epochs": 3, "warmup_epochs": 0.0, "init": "he"}
     short = config.at(harmless, config.seed)
     short = replace(short, data=short.data.model_copy(update={"limit": images}))
     epochs = [item for item in runner.run(short) if isinstance(item, EpochResult)]
     return min(epoch.seconds for epoch in epochs[1:])
 
 
-def _described(section: Model, among: Sequence[Model]) -> str:
-    """The fields in which a network differs from the others of its space."""
-    differing = [
-        name
-        for name in type(section).model_fields
-        if any(getattr(other, name) != getattr(section, name) for other in among)
-    ]
-    return ", ".join(f"{name} {getattr(section, name)}" for name in differing) or "shapes"
+def layer_tables(
+    config: Config, ready: Preflight
+) -> list[tuple[list[Model], list[model.LayerRow]]]:
+    """The layers of each network; those that differ in nothing but names of layers are together."""
+    tables: dict[tuple[object, ...], tuple[list[Model], list[model.LayerRow]]] = {}
+    for section in ready.structures:
+        rows = model.layer_table(section, ready.images.shape, len(ready.images.classes))
+        key = tuple((row.shape, row.parameters) for row in rows)
+        tables.setdefault(key, ([], rows))[0].append(section)
+    return list(tables.values())
+
+
+def described(sections: Sequence[Model], among: Sequence[Model]) -> str:
+    """The fields in which networks differ from the others of their space."""
+    parts = []
+    for name in Model.model_fields:
+        everywhere = {value_text(getattr(other, name)): None for other in among}
+        here = {value_text(getattr(section, name)): None for section in sections}
+        if len(everywhere) > 1:
+            parts.append(f"{name} {' | '.join(here)}")
+    return ", ".join(parts) or "the network"
+
+
+def _largest_batch(config: Config) -> Train:
+    """The `train` section with the largest batch and the hungriest optimizer of the space."""
+    space = config.space or {}
+    batch = space.get("batch_size")
+    sizes = [config.train.batch_size]
+    if isinstance(batch, Range):
+        sizes = [int(batch.high)]
+    elif batch is not None:
+        sizes = [size for size in batch.choices if isinstance(size, int)]
+    adam = "optimizer" in space or config.train.optimizer != "sgd"
+    return config.train.model_copy(
+        update={"batch_size": max(sizes), "optimizer": "adam" if adam else "sgd"}
+    )

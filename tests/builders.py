@@ -32,7 +32,7 @@ def digits_config(
         threads=1,
         data=Data(name="digits", limit=200),
         model=Model(conv=[8], hidden=[16]),
-        train=Train(epochs=epochs, batch_size=32, **(train or {})),
+        train=Train(**{"epochs": epochs, "batch_size": 32, **(train or {})}),
         abort=Abort(check_every=5),
         search=Search(**{"trials": 6, **search}),
         space=space,

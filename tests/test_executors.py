@@ -215,12 +215,12 @@ def test_what_a_trial_prints_is_in_its_log(tmp_path: Path) -> None:
     executor = LocalExecutor(1, tmp_path / "workers")
     try:
         bad = task(tmp_path, 0)
-        # A batch size that no machine can index: the loader raises, which is a failed trial.
-        config = {**bad.config, "model": {**bad.config["model"], "hidden": [10**12]}}
+        # More weights than any machine holds.
+        config = {**bad.config, "model": {**bad.config["model"], "hidden": [10**6, 10**6]}}
         executor.submit(Task(0, config, bad.folder))
         outcome = drain(executor)[-1].content
         assert isinstance(outcome, Outcome)
-        assert outcome.state is State.FAILED
+        assert outcome.state is State.FAILED, outcome
         log = Path(bad.folder, "log.txt").read_text()
         assert "Traceback" in log
     finally:

@@ -26,7 +26,7 @@ FLOORS = [
     ["guard", "optimizer", "study"],
     ["render"],
     ["config"],
-    ["space"],
+    ["space", "selection", "grouping"],
     ["catalog", "ranking", "objective"],
     ["records", "errors", ""],
 ]

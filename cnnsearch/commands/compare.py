@@ -90,7 +90,7 @@ def command(
         return
     _print_table(_table(picked, settings, all_rows), table_form)
     if table_form is Form.COLUMNS:
-        output.write_lines(_reasons(picked))
+        output.write_lines(_reasons(picked), wrap=True)
         output.write_lines(_curves(picked))
 
 
@@ -205,8 +205,16 @@ def _curves(picked: Sequence[Picked]) -> list[Line]:
         )
         for name in ("val_loss", "val_accuracy")
     ]
-    lines = beside(*pictures, width // 2 + 1) if wide else [*pictures[0], [], *pictures[1]]
-    return [[], *lines, legend(labels)]
+    lines = (
+        beside(pictures[0], pictures[1], width // 2 + 1)
+        if wide
+        else [*pictures[0], [], *pictures[1]]
+    )
+    told = [
+        label if one.trial.curve else f"{label} (no epoch finished)"
+        for label, one in zip(labels, picked, strict=True)
+    ]
+    return [[], *lines, legend(told)]
 
 
 def _compare_groups(

@@ -28,10 +28,8 @@ def command(first: str, second: str, storage: str) -> None:
       cnnsearch diff digits/best digits/3
       cnnsearch diff digits/best best.yaml
     """
-    texts = [_text(name, storage) for name in (first, second)]
-    lines = list(
-        unified_diff(*(text.splitlines() for text in texts), first, second, lineterm="", n=3)
-    )
+    before, after = (_text(name, storage).splitlines() for name in (first, second))
+    lines = list(unified_diff(before, after, first, second, lineterm=""))
     if not lines:
         click.echo(f"No difference between {first} and {second}.", err=True)
     output.write_lines(_coloured(line) for line in lines)

@@ -223,7 +223,7 @@ def _print_summary(summary: StudySummary, attempts: list[Trial]) -> None:
     """Best so far, counts, how to go on: above the table on a terminal, else on stderr."""
     lines = _summary_lines(summary, attempts)
     if output.is_terminal():
-        output.write_lines([*lines, []])
+        output.write_lines([*lines, []], wrap=True)
     else:
         for line in lines:
             click.echo("".join(text for text, _ in line), err=True)
@@ -243,7 +243,8 @@ def _summary_lines(summary: StudySummary, attempts: list[Trial]) -> list[Line]:
     if best:
         text = f": trial {best.number}, {measure(best.value)} ({params_text(best.params)})"
         lines.append([("best", "bold"), (text, "")])
-    return [*lines, [("next", "bold"), (f": {'; '.join(_next(summary, attempts, best))}", "")]]
+    steps = _next(summary, attempts, best)
+    return [*lines, *([("next", "bold"), (f": {step}", "")] for step in steps)]
 
 
 def _next(summary: StudySummary, attempts: list[Trial], best: Trial | None) -> list[str]:
@@ -254,11 +255,10 @@ def _next(summary: StudySummary, attempts: list[Trial], best: Trial | None) -> l
     if summary.counts.get(State.RUNNING):
         steps.append("it is running now")
     elif left > 0:
-        steps.append(f"cnnsearch run FILE runs the {left} points left")
+        steps.append(f"cnnsearch run FILE (runs the {left} points left)")
     if summary.counts.get(State.FAILED):
         failed = next(t for t in reversed(attempts) if t.state is State.FAILED)
-        steps.append(f"cnnsearch show {summary.name} {failed.number} tells why it failed")
+        steps.append(f"cnnsearch show {summary.name} {failed.number} (tells why it failed)")
     if best:
         steps.append(f"cnnsearch show {summary.name} best")
-        steps.append(f"cnnsearch export {summary.name} best -o best.yaml")
-    return steps or ["cnnsearch run FILE with a longer list of trials, or other ranges"]
+    return steps or ["cnnsearch run FILE with more trials, or with other ranges"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnsearch.commands.options import json_option, set_option, storage_option
+from cnnsearch.render.talk import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,7 +139,7 @@ def _examine(request: _Request) -> Preflight:
     """Everything that can be found wrong before anything is written."""
     from cnnsearch.preflight import examine
 
-    return examine(request.config, _say)
+    return examine(request.config, say)
 
 
 def _search(request: _Request, ready: Preflight, study: Study, interruption: Interruption) -> None:
@@ -208,7 +209,7 @@ def _announce(request: _Request, ready: Preflight, waiting: int, jobs: int) -> N
     text += f" on {config.data.name}, {workers}, {ready.device}"
     if catalog.SAMPLERS[config.search.sampler].finite:
         text += f", about {seconds_text(_estimate(request, ready, waiting, jobs))}"
-    _say(text)
+    say(text)
 
 
 def _estimate(request: _Request, ready: Preflight, waiting: int, jobs: int) -> float:
@@ -220,7 +221,7 @@ def _estimate(request: _Request, ready: Preflight, waiting: int, jobs: int) -> f
 
 
 def _say_what_would_run(request: _Request) -> int:
-    from cnnsearch.render.display import params_text
+    from cnnsearch.render.trials import params_text
     from cnnsearch.search import remaining
     from cnnsearch.study import read
     from cnnsearch.study.store import check_resume
@@ -236,7 +237,7 @@ def _say_what_would_run(request: _Request) -> int:
         click.echo(f"point {start.point}, attempt {start.attempt}: {params}")
     if len(waiting) > shown:
         click.echo(f"... and {len(waiting) - shown} more")
-    _say(
+    say(
         f"{config.study}: would run {len(waiting)} of {request.count} trials on "
         f"{config.data.name}, {ready.device}; nothing was written"
     )
@@ -252,28 +253,28 @@ def _conclude(
     """The last lines on stderr, and the exit code."""
     from cnnsearch import ranking
     from cnnsearch.records import State
-    from cnnsearch.render.display import params_text
+    from cnnsearch.render.trials import params_text
     from cnnsearch.render.text import measure
 
     counts = ", ".join(f"{count} {state}" for state, count in summary.counts.items())
-    _say(f"{summary.name}: {counts or 'no trial yet'}")
+    say(f"{summary.name}: {counts or 'no trial yet'}")
     best = ranking.best(trials, summary.direction)
     assert request.config.search is not None
     if best is not None:
         objective = request.config.search.objective
-        _say(f"best: trial {best.number}, {objective} {measure(best.value)}; "
+        say(f"best: trial {best.number}, {objective} {measure(best.value)}; "
              f"{params_text(best.params)}")  # fmt: skip
     if interruption.happened():
-        _say(f"interrupted. To continue: {_again()}")
+        say(f"interrupted. To continue: {_again()}")
         return interruption.exit_code
     ended = sum(count for state, count in summary.counts.items()
                 if state not in (State.KILLED, State.RUNNING))  # fmt: skip
     if ended < request.count:
-        _say(f"{request.count - ended} trials left. To continue: {_again()}")
+        say(f"{request.count - ended} trials left. To continue: {_again()}")
     if best is None:
-        _say(f"no trial completed. See why: cnnsearch list {summary.name}")
+        say(f"no trial completed. See why: cnnsearch list {summary.name}")
         return 3
-    _say(f"next: cnnsearch list {summary.name}; cnnsearch show {summary.name} best")
+    say(f"next: cnnsearch list {summary.name}; cnnsearch show {summary.name} best")
     return 0
 
 
@@ -284,21 +285,15 @@ def _again() -> str:
 
 
 def _print_json(summary: StudySummary, trials: Sequence[Trial]) -> None:
-    import json
-
     from cnnsearch import ranking
-    from cnnsearch.render.output import trial_fields
+    from cnnsearch.render import output
+    from cnnsearch.render.trials import trial_object
 
     best = ranking.best(trials, summary.direction)
-    document = {
-        "study": summary.name,
-        "counts": dict(summary.counts),
-        "best": trial_fields(best) if best else None,
-    }
-    click.echo(json.dumps(document, indent=2, allow_nan=False))
-
-
-def _say(text: str) -> None:
-    from cnnsearch.render.text import clean
-
-    click.echo(clean(text), err=True)
+    output.write_json(
+        {
+            "study": summary.name,
+            "counts": {str(state): count for state, count in summary.counts.items()},
+            "best": trial_object(best) if best else None,
+        }
+    )

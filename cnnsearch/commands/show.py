@@ -51,8 +51,7 @@ def command(references: tuple[str, ...], every: bool, as_json: bool, storage: st
 
     trial = picked.trial
     _, attempts = study(storage, picked.summary.name)
-    output.write_lines(_head(picked))
-    output.write_lines(_facts(picked, attempts))
+    output.write_lines([*_head(picked), *_facts(picked, attempts)], wrap=True)
     output.write_lines(_section("hyperparameters", bool(trial.params)))
     width = max((len(name) for name in trial.params), default=0)
     for name, value in trial.params.items():
@@ -137,12 +136,12 @@ def curve_lines(curve: Sequence[EpochResult]) -> list[Line]:
         )
         for name in ("loss", "accuracy")
     ]
-    lines = beside(*pictures, width // 2 + 1) if wide else pictures[0] + pictures[1]
+    lines = beside(pictures[0], pictures[1], width // 2 + 1) if wide else pictures[0] + pictures[1]
     return [*lines, legend(["training", "validation"])]
 
 
 def epochs_table(curve: Sequence[EpochResult], best_epoch: int | None) -> Table:
-    """A row an epoch; the best is marked."""
+    """A row an epoch; the best is marked with a star. Fits 80 columns."""
     columns = (
         Column("epoch", right=True),
         Column("", style=lambda _: "green"),
@@ -156,7 +155,7 @@ def epochs_table(curve: Sequence[EpochResult], best_epoch: int | None) -> Table:
     rows = [
         [
             result.epoch,
-            "best" if result.epoch == best_epoch else "",
+            "*" if result.epoch == best_epoch else "",
             result.lr,
             result.train_loss,
             result.train_accuracy,

@@ -3,7 +3,7 @@
 from cnnsearch.config.config import Config
 from cnnsearch.config.differences import differences
 from cnnsearch.config.reachable import structures
-from cnnsearch.config.reading import from_plain, load, load_with_notes
+from cnnsearch.config.reading import from_plain, load, load_with_notes, placed
 from cnnsearch.config.schema import schema
 from cnnsearch.config.sections import duration
 from cnnsearch.config.starter import starter
@@ -16,6 +16,7 @@ __all__ = [
     "from_plain",
     "load",
     "load_with_notes",
+    "placed",
     "schema",
     "starter",
     "structures",

@@ -50,9 +50,9 @@ def _space_lines(old: Config, new: Config) -> list[str]:
     grows = all(c.search and catalog.SAMPLERS[c.search.sampler].finite for c in (old, new))
     lines = []
     for name in dict.fromkeys([*before, *after]):
-        if name in before and name in after:
-            if _same(name, before[name], after[name], grows):
-                continue
+        both = name in before and name in after
+        if both and _same(name, before[name], after[name], grows):
+            continue
         for sign, space in (("-", before), ("+", after)):
             if name in space:
                 lines.append(f"{sign} space.{name}: {flow(parameter_to_plain(space[name]))}")

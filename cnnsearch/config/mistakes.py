@@ -136,6 +136,15 @@ def listed(names: Iterable[str], last: str = "or") -> str:
 def suggestion(name: str, known: Iterable[str]) -> str:
     """What to write instead of an unknown name: the nearest, or all there are."""
     known = list(known)
+    near = nearest(name, known)
+    if near:
+        return f"Did you mean {near}?"
+    names = listed(known)
+    return f"Write {names}." if len(names) <= 120 else "`cnnsearch schema` lists all there are."
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The name that was probably meant."""
     # A long name has no near neighbour, and difflib takes its time to say so.
-    near = get_close_matches(name, known, 1, 0.6) if len(name) <= _SHOWN else []
-    return f"Did you mean {near[0]}?" if near else f"Write {listed(known)}."
+    near = get_close_matches(name, list(known), 1, 0.6) if len(name) <= _SHOWN else []
+    return near[0] if near else None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cnnsearch.config.config import Config
 from cnnsearch.config.document import Item, items, read_file
 from cnnsearch.config.fields import OWNER, SECTIONS, fit, path_of
-from cnnsearch.config.mistakes import Mistake, Mistakes, Place, report, shown, suggestion
+from cnnsearch.config.mistakes import Mistake, Mistakes, Place, nearest, report, shown, suggestion
 from cnnsearch.config.rules import check_rules, overridden
 from cnnsearch.config.sections import Section, Top, is_study_name, study_name
 from cnnsearch.config.settings import with_settings
@@ -99,7 +99,7 @@ def _check_names(root: Item, mistakes: Mistakes) -> None:
         if OWNER.get(name):
             text = f"belongs to the section {OWNER[name]}. Move it there."
         else:
-            text = f"unknown name. {suggestion(name, _TOP)}"
+            text = _unknown_among(name, _TOP)
         mistakes.add(item.place, _path("", name), text)
 
 
@@ -131,7 +131,15 @@ def _unknown(section: str, name: str) -> str:
     if name in OWNER:
         where = f"the section {OWNER[name]}" if OWNER[name] else "the top of the file"
         return f"belongs to {where}. Move it there."
-    return f"unknown name. {suggestion(name, _model(section).model_fields)}"
+    return _unknown_among(name, _model(section).model_fields)
+
+
+def _unknown_among(name: str, known: Collection[str]) -> str:
+    """First the names that can stand there, then those of other sections."""
+    elsewhere = None if nearest(name, known) else nearest(name, OWNER)
+    if elsewhere:
+        return f"unknown name. Did you mean {path_of(elsewhere)}?"
+    return f"unknown name. {suggestion(name, known)}"
 
 
 def _model(section: str) -> type[Section]:
@@ -164,3 +172,30 @@ def _with_trials(root: Item, trials: int, mistakes: Mistakes) -> Item:
         return root
     changed = Item({**search.value, "trials": items(trials, place)}, search.place)
     return Item({**root.value, "search": changed}, root.place)
+
+
+def placed(path: str | Path, sets: Sequence[str], message: str) -> str:
+    """A message with the file and the line of the field that each of its lines begins with.
+
+    For what is found only after the file was read: "device: cuda is not there" becomes
+    "coarse.yaml:3: device: cuda is not there". Lines that name no field are left as they are.
+    """
+    file = str(path)
+    try:
+        root = with_settings(read_file(Path(path)), sets, file, Mistakes())
+    except Mistake:
+        return message
+    return "\n".join(_placed_line(root, file, line) for line in message.splitlines())
+
+
+def _placed_line(root: Item, file: str, line: str) -> str:
+    name = line.partition(":")[0]
+    section, _, field = name.rpartition(".")
+    if name not in _TOP and OWNER.get(field) != section:
+        return line
+    item = root.value.get(section or field)
+    if section and item is not None and isinstance(item.value, dict):
+        item = item.value.get(field, item)
+    if item is not None and item.place.option:
+        return f"{item.place.option}: {line}"
+    return f"{file}:{item.place.line}: {line}" if item is not None else f"{file}: {line}"

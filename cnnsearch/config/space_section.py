@@ -24,6 +24,7 @@ from cnnsearch.records import Value
 from cnnsearch.space import Choice, Condition, Parameter, Range
 
 _RANGE_KEYS = ("low", "high", "log", "step", "points", "when")
+_MAX_STEPS = 1_000_000
 _CHOICE_KEYS = ("choices", "when")
 
 
@@ -224,6 +225,9 @@ def _step(entry: _Entry, low: float, high: float, log: bool) -> float | None:
         text = f"step {shown(item.plain())} does not fit. Write {number} above 0, up to "
         raise entry.mistake(f"{text}{high - low:.6g}.", item)
     assert isinstance(step, int | float)
+    if (high - low) / step > _MAX_STEPS:
+        text = f"step {step!r} cuts the range into more than {_MAX_STEPS:,} parts. Leave it out."
+        raise entry.mistake(text, item)
     return step if whole else float(step)
 
 

@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import http.client
 import shutil
+import ssl
 import tarfile
 import tempfile
 import urllib.error
@@ -26,6 +27,14 @@ from cnnsearch.errors import DataError
 
 _CHUNK = 1 << 18
 _TIMEOUT_SECONDS = 30
+# Not OSError as a whole: a full disk is no failure of the network.
+_BROKEN_OFF = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    ConnectionError,
+    TimeoutError,
+    ssl.SSLError,
+)
 
 
 @dataclass(frozen=True)
@@ -129,21 +138,21 @@ def _download(archive: Archive, target: Path, name: str, root: Path, say: Say) -
         say(f"Downloading {url} to {root}")
         try:
             got = _fetch(url, target)
-        except (
-            urllib.error.URLError,
-            http.client.HTTPException,
-            ConnectionError,
-            TimeoutError,
-        ) as e:
-            reasons.append(f"{url}: {getattr(e, 'reason', None) or e}")
+        except urllib.error.HTTPError as error:
+            reasons.append(f"{url}: HTTP status {error.code}")
+            error.close()
+            continue
+        except _BROKEN_OFF as error:
+            reasons.append(f"{url}: {getattr(error, 'reason', error)}")
             continue
         if got == archive.md5:
             return
         reasons.append(f"{url}: checksum {got} instead of {archive.md5}")
+    failures = " ".join("; ".join(reasons).split())
     raise DataError(
         f"data.root: {name} is not in {root} (looked for {', '.join(archive.missing(root))}) and"
-        f" the download failed ({'; '.join(reasons)}). Put the files there, or name their folder"
-        " in data.root or $CNNSEARCH_DATA."
+        f" the download failed ({failures}). Put the files there, or name their folder in data.root"
+        " or $CNNSEARCH_DATA."
     )
 
 

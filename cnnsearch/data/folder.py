@@ -151,7 +151,7 @@ def _strays(folder: Path) -> list[str]:
         count = sum(_is_image(entry) for entry in entries)
     if not count:
         return []
-    return [f"{folder}: {count} images that lie in no class folder are not read."]
+    return [f"{folder}: images that lie in no class folder are not read: {count}."]
 
 
 def _is_image(entry: os.DirEntry[str]) -> bool:
@@ -248,4 +248,4 @@ def _skipped(root: Path, broken: list[str], total: int) -> str:
     found = f"{len(broken)} of {total} images in {root} cannot be read: {named}{more}"
     if len(broken) * 100 > total:
         raise DataError(f"data.root: {found}. More than 1 % is too many: repair or delete them.")
-    return f"{found}. They are skipped."
+    return f"{found}. Skipped."

@@ -42,7 +42,7 @@ def read(row: catalog.Dataset, root: Path, say: Say) -> Images:
         raise MissingExtraError(
             f"data.name: {row.name} needs scipy. Run: pip install 'cnnsearch[{row.extra}]'"
         )
-    dataset = _dataset(row)
+    dataset = dataset_class(row)
     wanted = fetch.archives(dataset)
     with cache.lock(f"{_key(row, root).place}-files", say):
         fetch.complete(wanted, row.name, root, say)
@@ -90,13 +90,14 @@ def _open(row: catalog.Dataset, root: Path, dataset: Any, part: str) -> Any:
     which = {"split": part} if by_split else {"train": part == "train"}
     try:
         with warnings.catch_warnings():
-            # NumPy 2.4 warns of the way in which CIFAR's pickles of 2009 write their types.
+            # NumPy 2.4 warns of the way in which CIFAR's pickles of 2009 write types.
             warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
             return dataset(str(root), download=False, **which)
     except Exception as error:  # a broken file shows as almost any exception
         paths = [path for archive in fetch.archives(dataset) for path, _ in archive.files]
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
-            f"data.root: {row.name} in {root} cannot be read: {error or type(error).__name__}"
+            f"data.root: {row.name} in {root} cannot be read: {reason}"
             f" (files: {', '.join(paths)}). Delete them to download them again."
         ) from error
 
@@ -124,7 +125,7 @@ def _labels(opened: Any) -> Labels:
     return np.asarray(found, dtype=np.int64)
 
 
-def _dataset(row: catalog.Dataset) -> Any:
+def dataset_class(row: catalog.Dataset) -> Any:
     """torchvision's class of a row."""
     module, _, name = row.target.partition(":")
     try:

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from cnnsearch.executors.attempt import attempt
-from cnnsearch.records import EpochResult, Outcome, Task
+from cnnsearch.records import EpochResult, Outcome, State, Task
 
 READY = "ready"
 LOG = "log.txt"
@@ -43,8 +43,8 @@ def serve(connection: Connection, log: str) -> None:
 
 def _run(connection: Connection, task: Task) -> None:
     for item in attempt(task):
-        if isinstance(item, Outcome) and "traceback" in item.facts:
-            print(item.facts["traceback"], file=sys.stderr)
+        if isinstance(item, Outcome) and item.state is State.FAILED:
+            print(item.facts.get("traceback", item.reason), file=sys.stderr, flush=True)
         connection.send(item)
         if task.waits and isinstance(item, EpochResult) and not connection.recv():
             return

@@ -10,9 +10,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from cnnsearch.records import Began, Ended, Event, Params, State, Trial
+from cnnsearch.records import Began, Ended, Event, State, Trial
 from cnnsearch.render.progress import Running, SearchProgress
-from cnnsearch.render.text import measure, number, one_line, seconds_text, value_text
+from cnnsearch.render.text import measure, number, one_line, seconds_text
+from cnnsearch.render.trials import params_text
 
 _BAR_CELLS = 12
 
@@ -149,11 +150,6 @@ def ended_line(trial: Trial, objective: str) -> str:
     else:
         told += one_line(trial.reason or "")
     return f"{told}, {seconds_text(trial.seconds)}; {params_text(trial.params)}"
-
-
-def params_text(params: Params) -> str:
-    """Hyperparameters on one line: `lr=0.01 init=he`."""
-    return " ".join(f"{name}={value_text(value)}" for name, value in params.items())
 
 
 def _integer(value: object) -> int:

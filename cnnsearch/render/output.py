@@ -55,8 +55,12 @@ def write_raw(text: str) -> None:
     click.echo(_encodable(text), nl=False)
 
 
-def write_lines(lines: Iterable[Line]) -> None:
-    """Write styled lines; the styles are for terminals, and $NO_COLOR is obeyed."""
+def write_lines(lines: Iterable[Line], wrap: bool = False) -> None:
+    """Write styled lines; the styles are for terminals, and $NO_COLOR is obeyed.
+
+    Args:
+        wrap: break long lines between words where a terminal is too narrow.
+    """
     if not is_terminal():
         for line in lines:
             write("".join(text for text, _ in line).rstrip())
@@ -67,7 +71,10 @@ def write_lines(lines: Iterable[Line]) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     for line in lines:
         text = Text.assemble(*((_encodable(clean(part)), style) for part, style in line))
-        console.print(text, no_wrap=True, overflow="ignore", crop=False)
+        if wrap:
+            console.print(text)
+        else:
+            console.print(text, no_wrap=True, overflow="ignore", crop=False)
 
 
 def write_json(data: Any) -> None:
@@ -76,5 +83,8 @@ def write_json(data: Any) -> None:
 
 
 def _encodable(text: str) -> str:
+    """The text as the stream, and the terminal behind it, can take it; `?` for what they cannot."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    if is_terminal() and not speaks_utf8():
+        encoding = "ascii"
     return text.encode(encoding, "replace").decode(encoding)

@@ -239,8 +239,13 @@ class Study:
     def _bury_the_dead(self) -> None:
         """Mark what a dead coordinator left running as killed."""
         for found in self._database.get_all_trials(self._id, states=(TrialState.RUNNING,)):
-            result = {"state": str(State.KILLED), "reason": read.COORDINATOR_DIED, "facts": {}}
-            result |= {"epochs": len(found.intermediate_values), "best_epoch": None}
+            result = {
+                "state": str(State.KILLED),
+                "reason": read.COORDINATOR_DIED,
+                "epochs": len(found.intermediate_values),
+                "best_epoch": None,
+                "facts": {},
+            }
             self._database.set_trial_user_attr(found._trial_id, attributes.RESULT, result)
             self._database.set_trial_state_values(found._trial_id, TrialState.FAIL)
 

@@ -1,0 +1,136 @@
+"""`cnnsearch check`: what a file would run, before it runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnnsearch.commands.options import json_option, set_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnsearch.config import Config
+    from cnnsearch.config.sections import Model
+    from cnnsearch.model import LayerRow
+    from cnnsearch.preflight import Preflight
+
+
+@click.command("check")
+@click.argument("file")
+@click.option("-n", "--trials", type=click.IntRange(min=1), metavar="TOTAL",
+              help="As of run: number of trials in all.")  # fmt: skip
+@set_option
+@json_option
+def command(file: str, trials: int | None, sets: tuple[str, ...], as_json: bool) -> None:
+    """Check FILE and say what it would run: trials, networks, memory, time.
+
+    Every network that the space can produce is built without computing it, so
+    that a shape that cannot work is found before the first trial.
+
+    \b
+    Example:
+      cnnsearch check configs/cifar10.yaml
+    """
+    from cnnsearch.config import load_with_notes
+    from cnnsearch.preflight import estimate_seconds, examine, layer_tables
+    from cnnsearch.render import output
+    from cnnsearch.render.talk import say
+
+    config, notes = load_with_notes(file, sets, trials)
+    for note in notes:
+        say(note)
+    ready = examine(config, say)
+    tables = layer_tables(config, ready)
+    seconds = estimate_seconds(_samples(config, trials), ready)
+    if as_json:
+        output.write_json(_document(config, ready, tables, seconds, trials))
+        return
+    for line in _summary(config, ready, seconds, trials):
+        output.write(line)
+    for models, rows in tables:
+        _print_network(models, rows, ready)
+
+
+def _samples(config: Config, trials: int | None) -> Sequence[Config]:
+    from cnnsearch.search import planned, samples
+
+    return [config] if config.space is None else samples(config, planned(config, trials))
+
+
+def _summary(config: Config, ready: Preflight, seconds: float, trials: int | None) -> Sequence[str]:
+    from cnnsearch import data
+    from cnnsearch.preflight import default_jobs
+    from cnnsearch.render.text import seconds_text
+    from cnnsearch.search import planned
+
+    split = data.prepare(ready.images, config.data, ready.device)
+    shape = "x".join(str(side) for side in ready.images.shape)
+    lines = [
+        f"data      {config.data.name}: images of {shape}, {split.classes} classes; "
+        f"{split.train_size} to train, {split.validation_size} to validate, "
+        f"{split.test_size} to test"
+    ]
+    if config.search is None or config.space is None:
+        lines.insert(0, f"run       {config.study}: one trial of {config.train.epochs} epochs")
+        lines.append(f"time      about {seconds_text(seconds)} on {ready.device}")
+    else:
+        count = planned(config, trials)
+        jobs = min(default_jobs(ready.device, config.threads), count)
+        lines.insert(0, f"search    {config.study}: {count} trials, {config.search.sampler} over "
+                        f"{', '.join(config.space)}")  # fmt: skip
+        total = seconds_text(seconds * count / jobs)
+        lines.append(f"time      at most about {total}: {seconds_text(seconds)} a trial, {jobs} at "
+                     f"a time on {ready.device}")  # fmt: skip
+    low, high = min(ready.parameters), max(ready.parameters)
+    several = f"{low:,} to {high:,}" if low < high else f"{low:,}"
+    lines.append(f"networks  {len(ready.structures)}, of {several} parameters")
+    lines.append(f"memory    about {max(ready.memory) / 2**20:,.0f} MiB a trial at most, "
+                 "beside the images and torch")  # fmt: skip
+    return lines
+
+
+def _print_network(models: Sequence[Model], rows: Sequence[LayerRow], ready: Preflight) -> None:
+    from cnnsearch.preflight import described
+    from cnnsearch.render import output
+    from cnnsearch.render.table import Column, Table, print_table
+
+    output.write("")
+    output.write(described(models, ready.structures))
+    columns = (
+        Column("layer"),
+        Column("kind"),
+        Column("output", lambda shape: "x".join(str(side) for side in shape), right=True),
+        Column("parameters", lambda count: f"{count:,}", right=True),
+    )
+    print_table(Table(columns, [[r.name, r.kind, r.shape, r.parameters] for r in rows]))
+
+
+def _document(
+    config: Config,
+    ready: Preflight,
+    tables: Sequence[tuple[Sequence[Model], Sequence[LayerRow]]],
+    seconds: float,
+    trials: int | None,
+) -> dict[str, Any]:
+    from cnnsearch.search import planned
+
+    return {
+        "study": config.study,
+        "trials": planned(config, trials) if config.space is not None else 1,
+        "device": str(ready.device),
+        "classes": len(ready.images.classes),
+        "shape": list(ready.images.shape),
+        "networks": [
+            {
+                "models": [model.model_dump() for model in models],
+                "parameters": sum(row.parameters for row in rows),
+                "layers": [asdict(row) for row in rows],
+            }
+            for models, rows in tables
+        ],
+        "memory_bytes": max(ready.memory),
+        "trial_seconds": round(seconds, 3),
+    }

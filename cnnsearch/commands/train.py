@@ -1,0 +1,187 @@
+"""`cnnsearch train`: one run without a search."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from cnnsearch.commands.options import json_option, set_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnsearch.config import Config
+    from cnnsearch.records import Trial
+
+# What a single run compares its epochs by, as searches do unless told otherwise.
+_OBJECTIVE, _AT = "val_accuracy", "best"
+
+
+@click.command("train")
+@click.argument("file")
+@click.option("--epochs", type=click.IntRange(min=1), help="Instead of the file's.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, metavar="N",
+              help="Run with N seeds, the file's and those after it; give mean and spread.")  # fmt: skip
+@set_option
+@click.option("--test", is_flag=True, help="Read the test set once, at the end; it is counted.")
+@json_option
+def command(
+    file: str, epochs: int | None, seeds: int, sets: tuple[str, ...], test: bool, as_json: bool
+) -> int:
+    """Train the network that FILE describes: a config without search and space.
+
+    A trial's exported file gives the trial's numbers again, to the last digit
+    on the same machine and number of threads.
+
+    \b
+    Example:
+      cnnsearch export digits best -o best.yaml
+      cnnsearch train best.yaml --test
+    """
+    from cnnsearch.config import load
+    from cnnsearch.errors import InputError
+    from cnnsearch.render import output
+    from cnnsearch.render.trials import full_object
+
+    given = [*sets, f"train.epochs={epochs}"] if epochs is not None else list(sets)
+    config = load(file, given)
+    if config.space is not None:
+        raise InputError(
+            f"{file}: has a `space:`, so this is a search. Write cnnsearch run {file}, "
+            "or cnnsearch export STUDY TRIAL for one of its trials."
+        )
+    runs = [config.at({}, config.seed + i) for i in range(seeds)]
+    trials = [_train(run, number, test, seeds) for number, run in enumerate(runs)]
+    if as_json:
+        documents = [
+            full_object(trial, run.plain()) | _test_fields(trial)
+            for trial, run in zip(trials, runs, strict=True)
+        ]
+        output.write_json(documents[0] if seeds == 1 else documents)
+    else:
+        _print(trials)
+    return _exit_code(trials)
+
+
+def _train(config: Config, number: int, test: bool, seeds: int) -> Trial:
+    """Run one seed, with a line an epoch on stderr."""
+    from cnnsearch import runner
+    from cnnsearch.objective import best_epoch, value
+    from cnnsearch.records import EpochResult, State, Trial
+    from cnnsearch.render.talk import say
+
+    started, curve, outcome = time.time(), [], None
+    if seeds > 1:
+        say(f"seed {config.seed}")
+    for item in runner.run(config, test):
+        if isinstance(item, EpochResult):
+            curve.append(item)
+            say(_epoch_line(item, config.train.epochs))
+        else:
+            outcome = item
+    assert outcome is not None
+    complete = outcome.state is State.COMPLETE
+    return Trial(
+        number=number,
+        point=0,
+        key=str(number),
+        attempt=1,
+        state=outcome.state,
+        value=value(curve, _OBJECTIVE, _AT) if complete else None,
+        params={},
+        epochs=len(curve),
+        best_epoch=best_epoch(curve, _OBJECTIVE),
+        seconds=round(time.time() - started, 3),
+        reason=outcome.reason,
+        seed=config.seed,
+        started=started,
+        facts=outcome.facts,
+        curve=tuple(curve),
+    )
+
+
+def _epoch_line(result: object, epochs: int) -> str:
+    from cnnsearch.records import EpochResult
+    from cnnsearch.render.text import measure, number, seconds_text
+
+    assert isinstance(result, EpochResult)
+    return (
+        f"epoch {result.epoch:{len(str(epochs))}}/{epochs}  lr {number(result.lr)}  "
+        f"train_loss {measure(result.train_loss)}  val_loss {measure(result.val_loss)}  "
+        f"val_accuracy {measure(result.val_accuracy)}  {seconds_text(result.seconds)}"
+    )
+
+
+def _print(trials: Sequence[Trial]) -> None:
+    from cnnsearch.records import State
+    from cnnsearch.render import output
+    from cnnsearch.render.curves import curve_lines
+    from cnnsearch.render.text import measure
+    from cnnsearch.render.trials import state_style
+
+    for trial in trials:
+        told = f", {_OBJECTIVE} {measure(trial.value)} at epoch {trial.best_epoch}"
+        if trial.state is not State.COMPLETE:
+            told = f": {trial.reason}"
+        output.write_lines(
+            [
+                [
+                    (f"seed {trial.seed}: ", ""),
+                    (str(trial.state), state_style(trial.state)),
+                    (told, "bold"),
+                ]
+            ]  # fmt: skip
+        )
+        if "test_accuracy" in trial.facts:
+            output.write(_test_line(trial))
+    if len(trials) > 1:
+        _print_spread(trials)
+    elif trials[0].curve:
+        output.write_lines([[], *curve_lines(trials[0].curve)])
+
+
+def _test_line(trial: Trial) -> str:
+    from cnnsearch.render.text import measure
+
+    readings = trial.facts["test_readings"]
+    times = "once" if readings == 1 else f"{readings} times"
+    return (
+        f"test set: accuracy {measure(trial.facts['test_accuracy'])}, "
+        f"loss {measure(trial.facts['test_loss'])}; read {times} so far"
+    )
+
+
+def _print_spread(trials: Sequence[Trial]) -> None:
+    """Mean and standard deviation over seeds; the lost runs are counted, not averaged."""
+    import statistics
+
+    from cnnsearch.render import output
+    from cnnsearch.render.text import measure
+
+    values = [trial.value for trial in trials if trial.value is not None]
+    if not values:
+        return
+    spread = f", standard deviation {measure(statistics.stdev(values))}" if values[1:] else ""
+    output.write(
+        f"{len(values)} of {len(trials)} seeds complete: {_OBJECTIVE} mean "
+        f"{measure(statistics.fmean(values))}{spread}, "
+        f"from {measure(min(values))} to {measure(max(values))}"
+    )
+
+
+def _test_fields(trial: Trial) -> dict[str, object]:
+    names = ("test_accuracy", "test_loss", "test_readings")
+    return {name: trial.facts[name] for name in names if name in trial.facts}
+
+
+def _exit_code(trials: Sequence[Trial]) -> int:
+    from cnnsearch.records import State
+
+    if any(trial.state is State.FAILED for trial in trials):
+        for trial in trials:
+            if trial.state is State.FAILED:
+                click.echo(trial.facts.get("traceback", ""), err=True)
+        return 1
+    return 0 if any(trial.state is State.COMPLETE for trial in trials) else 3

@@ -1,0 +1,365 @@
+"""The training loop, its optimizer and its schedules."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from cnnsearch import catalog
+from cnnsearch.config.sections import Model, Train
+from cnnsearch.guard import Diverged, DivergenceGuard
+from cnnsearch.model import build, initialise
+from cnnsearch.optimizer import learning_rate, make_optimizer
+from cnnsearch.records import EpochResult
+from cnnsearch.train import evaluate, l2_penalty, train
+
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass
+class Images:
+    """Random images of two classes that differ in brightness."""
+
+    count: int = 60
+    noise: float = 1.0
+
+    def __post_init__(self) -> None:
+        generator = Generator().manual_seed(3)
+        self.labels = torch.arange(self.count) % 2
+        noise = torch.randn(self.count, 1, 4, 4, generator=generator) * self.noise
+        self.pixels = noise + self.labels.view(-1, 1, 1, 1)
+
+    def steps(self, batch_size: int) -> int:
+        return math.ceil(self.count / batch_size)
+
+    def batches(self, batch_size: int, generator: Generator) -> Iterator[Batch]:
+        for rows in torch.randperm(self.count, generator=generator).split(batch_size):
+            yield self.pixels[rows], self.labels[rows]
+
+    def validation_batches(self) -> Iterator[Batch]:
+        yield self.pixels[:20], self.labels[:20]
+
+
+def network(seed: int = 0, **model: Any) -> nn.Sequential:
+    section = Model(**{"conv": [4], "hidden": [8], **model})
+    net = build(section, (1, 4, 4), 2)
+    initialise(net, section.init, Generator().manual_seed(seed), Images().pixels)
+    return net
+
+
+def guard(check_every: int = 20, ratio: float | None = 3.0) -> DivergenceGuard:
+    return DivergenceGuard(2, ratio, check_every)
+
+
+def fit(
+    model: nn.Module, section: Train, watch: DivergenceGuard | None = None
+) -> list[EpochResult]:
+    order = Generator().manual_seed(1)
+    return list(train(model, Images(), section, watch or guard(), order))
+
+
+@pytest.mark.parametrize("schedule", catalog.SCHEDULES)
+@pytest.mark.parametrize("optimizer", catalog.OPTIMIZERS)
+def test_every_optimizer_and_schedule_learns(optimizer: str, schedule: str) -> None:
+    section = Train(
+        lr=0.02, epochs=12, batch_size=20, optimizer=optimizer, schedule=schedule, step_every=6
+    )
+    epochs = fit(network(), section)
+    assert [result.epoch for result in epochs] == list(range(1, 13))
+    assert epochs[-1].train_loss < 0.6 * epochs[0].train_loss
+    assert epochs[-1].val_accuracy > 0.85
+
+
+def test_epoch_numbers_are_means_over_images() -> None:
+    """60 images in batches of 50: the second batch counts a fifth of the first."""
+    watch, lr = guard(), 1e-12
+    [epoch] = fit(network(), Train(lr=lr, epochs=1, batch_size=50), watch)
+    images, model = Images(), network()
+    with torch.no_grad():
+        scores = model(images.pixels)
+    loss = F.cross_entropy(scores, images.labels).item()
+    accuracy = (scores.argmax(1) == images.labels).float().mean().item()
+    assert epoch.train_loss == pytest.approx(loss)
+    assert epoch.train_accuracy == pytest.approx(accuracy)
+    val_loss = F.cross_entropy(scores[:20], images.labels[:20]).item()
+    assert epoch.val_loss == pytest.approx(val_loss)
+    assert epoch.lr == lr
+    assert epoch.seconds > 0
+
+
+def test_first_loss_is_taken_before_any_update() -> None:
+    watch, images = guard(), Images()
+    fit(network(), Train(lr=0.1, batch_size=60), watch)
+    expected = F.cross_entropy(network()(images.pixels), images.labels).item()
+    assert watch.first_loss == pytest.approx(expected)
+
+
+def test_equal_seeds_give_equal_numbers() -> None:
+    section = Train(lr=0.05, epochs=3, batch_size=16)
+    runs = [fit(network(), section) for _ in range(2)]
+    different = fit(network(seed=1), section)
+
+    def numbers(run: list[EpochResult]) -> list[tuple[float, ...]]:
+        return [(r.train_loss, r.train_accuracy, r.val_loss, r.val_accuracy) for r in run]
+
+    assert numbers(runs[0]) == numbers(runs[1])
+    assert numbers(runs[0]) != numbers(different)
+
+
+def test_stops_where_the_caller_stops() -> None:
+    model = network()
+    results = train(model, Images(), Train(epochs=9), guard(), Generator().manual_seed(1))
+    next(results)
+    weights = model.conv1.weight.clone()
+    results.close()
+    assert torch.equal(weights, model.conv1.weight)
+
+
+class TestDivergence:
+    def test_a_huge_learning_rate_is_caught_in_the_first_window(self) -> None:
+        with pytest.raises(Diverged) as caught:
+            fit(network(), Train(lr=1e9, epochs=50, batch_size=20), guard(check_every=5))
+        assert caught.value.step <= 5
+
+    def test_non_finite_loss_at_the_end_of_a_short_epoch(self) -> None:
+        """Three steps an epoch: long before a window of 20 is full."""
+        with pytest.raises(Diverged) as caught:
+            fit(network(), Train(lr=1e30, epochs=50, batch_size=20))
+        assert caught.value.epoch == 1
+        assert not math.isfinite(caught.value.loss)
+
+    def test_windows_run_on_across_epochs(self) -> None:
+        looks: list[tuple[int, int]] = []
+
+        class Watching(DivergenceGuard):
+            def look(self, losses: Any, epoch: int) -> None:
+                losses = list(losses)
+                looks.append((epoch, len(losses)))
+                super().look(losses, epoch)
+
+        fit(network(), Train(lr=1e-3, epochs=3, batch_size=20), Watching(2, 3.0, 4))
+        assert looks == [(1, 3), (2, 1), (2, 2), (3, 2), (3, 1)]
+
+    def test_non_finite_weights_with_a_finite_loss(self) -> None:
+        """The last step of an epoch breaks the weights, after the last loss was read."""
+        model = network()
+        with pytest.raises(Diverged, match=r"weights (nan|inf) at step 1 \(epoch 1\)") as caught:
+            fit(model, Train(lr=3e38, batch_size=60, momentum=0.0, weight_decay=1e9))
+        assert caught.value.step == 1
+
+    def test_non_finite_running_averages(self) -> None:
+        class Loud(Images):
+            def __post_init__(self) -> None:
+                super().__post_init__()
+                self.pixels = self.pixels * 1e25
+
+        model = network(conv=[], batchnorm=True)
+        with pytest.raises(Diverged, match=r"at step 1 \(epoch 1\)"):
+            list(train(model, Loud(), Train(batch_size=60), guard(), Generator().manual_seed(0)))
+
+    def test_non_finite_validation_loss(self) -> None:
+        class Odd(Images):
+            def validation_batches(self) -> Iterator[Batch]:
+                yield self.pixels * math.nan, self.labels
+
+        results = train(network(), Odd(), Train(lr=1e-3), guard(), Generator().manual_seed(0))
+        with pytest.raises(Diverged, match=r"validation loss nan at step 1 \(epoch 1\)"):
+            next(results)
+
+    def test_large_finite_weights_are_no_divergence(self) -> None:
+        """Their squares overflow float32."""
+        model = network(conv=[], hidden=[])
+        with torch.no_grad():
+            model.classifier.bias.fill_(1e30)
+        assert fit(model, Train(lr=1e-3, epochs=1))
+
+
+class _Waits(TorchDispatchMode):
+    """Counts reads of single numbers, each of which waits for the device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += "_local_scalar_dense" in str(func) or "nonzero" in str(func)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("optimizer", catalog.OPTIMIZERS)
+def test_nothing_waits_for_the_device_inside_an_epoch(optimizer: str) -> None:
+    class Counted(Images):
+        def batches(self, batch_size: int, generator: Generator) -> Iterator[Batch]:
+            with _Waits() as waits:
+                yield from super().batches(batch_size, generator)
+            assert waits.count == 0
+
+    with _Waits() as control:
+        torch.ones(1).item()
+    assert control.count == 1
+    model = network(batchnorm=True, dropout=0.5)
+    section = Train(epochs=2, batch_size=20, optimizer=optimizer, schedule="cosine")
+    assert list(train(model, Counted(), section, guard(), Generator().manual_seed(1)))
+
+
+class TestEvaluate:
+    def test_running_averages_at_test_time(self) -> None:
+        """One image alone gives the same scores as in a batch; training mode would not."""
+        model = network(batchnorm=True)
+        fit(model, Train(lr=0.01, epochs=3, batch_size=20))
+        images = Images()
+        averages = model.conv1_norm.running_mean.clone()
+        assert (averages != 0).all()
+        whole = evaluate(model, [(images.pixels, images.labels)])
+        single = zip(images.pixels.split(1), images.labels.split(1), strict=True)
+        assert evaluate(model, single) == pytest.approx(whole, rel=1e-5)
+        assert torch.equal(averages, model.conv1_norm.running_mean)
+
+    def test_running_averages_follow_torch(self) -> None:
+        """0.9 of the old and 0.1 of the batch's own, from 0 and 1."""
+        model = network(batchnorm=True)
+        images = Images()
+        with torch.no_grad():
+            out = model.conv1(images.pixels)
+        fit(model, Train(lr=1e-9, epochs=1, batch_size=60))
+        mean, var = out.mean((0, 2, 3)), out.var((0, 2, 3))
+        torch.testing.assert_close(model.conv1_norm.running_mean, 0.1 * mean)
+        torch.testing.assert_close(model.conv1_norm.running_var, 0.9 + 0.1 * var)
+
+    def test_no_dropout(self) -> None:
+        model, images = network(dropout=0.9), Images()
+        batch = [(images.pixels, images.labels)]
+        assert evaluate(model, batch) == evaluate(model, batch)
+
+    def test_means_over_images(self) -> None:
+        model, images = network(), Images()
+        pieces = list(zip(images.pixels.split(17), images.labels.split(17), strict=True))
+        with torch.no_grad():
+            scores = model(images.pixels)
+        loss, accuracy = evaluate(model, pieces)
+        assert loss == pytest.approx(F.cross_entropy(scores, images.labels).item())
+        correct = (scores.argmax(1) == images.labels).float().mean().item()
+        assert accuracy == pytest.approx(correct)
+
+
+class TestOptimizer:
+    def one_step(self, section: Train, model: nn.Sequential) -> dict[str, Tensor]:
+        """How a step without gradients changes each parameter: by weight decay alone."""
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.fill_(1.0)
+                parameter.grad = torch.zeros_like(parameter)
+        make_optimizer(model, section).step()
+        return {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+    @pytest.mark.parametrize("optimizer", catalog.OPTIMIZERS)
+    def test_weight_decay_is_on_weights_only(self, optimizer: str) -> None:
+        model = network(activation="prelu", batchnorm=True, batchnorm_at="after")
+        section = Train(optimizer=optimizer, lr=0.1, weight_decay=0.5)
+        after = self.one_step(section, model)
+        moved = {name for name, value in after.items() if (value != 1).any()}
+        assert moved == {"conv1.weight", "hidden1.weight", "classifier.weight"}
+        unmoved = {"conv1.bias", "conv1_norm.weight", "conv1_norm.bias", "conv1_prelu.weight"}
+        assert unmoved <= set(after)
+
+    def test_sgd_decays_by_lr_times_weight_decay(self) -> None:
+        after = self.one_step(Train(lr=0.1, weight_decay=0.5), network())
+        torch.testing.assert_close(after["conv1.weight"], torch.full((4, 1, 3, 3), 0.95))
+
+    def test_nesterov_without_momentum_is_plain_sgd(self) -> None:
+        [nesterov, plain] = [
+            fit(network(), Train(momentum=0.0, nesterov=flag, batch_size=20))
+            for flag in (True, False)
+        ]
+        assert [r.val_loss for r in nesterov] == [r.val_loss for r in plain]
+
+    @pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
+    def test_sgd_formula(self, momentum: float, nesterov: bool) -> None:
+        """v = momentum v + g; w = w - lr (g + momentum v, or v), channels last as on a CPU."""
+        model = network()
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        section = Train(lr=0.1, momentum=momentum, nesterov=nesterov)
+        optimizer, images = make_optimizer(model, section), Images()
+        weights = [p.detach().clone() for p in model.parameters()]
+        velocities = [torch.zeros_like(weight) for weight in weights]
+        for _ in range(3):
+            optimizer.zero_grad()
+            F.cross_entropy(model(images.pixels), images.labels).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            for weight, velocity, p in zip(weights, velocities, model.parameters(), strict=True):
+                assert p.grad is not None
+                velocity.mul_(momentum).add_(p.grad)
+                weight -= 0.1 * (p.grad + momentum * velocity if nesterov else velocity)
+        torch.testing.assert_close(list(model.parameters()), weights)
+
+    @pytest.mark.parametrize(("optimizer", "decoupled"), [("adam", False), ("adamw", True)])
+    def test_adam_formula(self, optimizer: str, decoupled: bool) -> None:
+        """Kingma and Ba, algorithm 1, first step: lr in the direction of the gradient's sign."""
+        model, images = network(), Images()
+        before = model.conv1.weight.detach().clone()
+        section = Train(optimizer=optimizer, lr=0.01, weight_decay=0.3)
+        F.cross_entropy(model(images.pixels), images.labels).backward()  # type: ignore[no-untyped-call]
+        gradient = model.conv1.weight.grad
+        make_optimizer(model, section).step()
+        if decoupled:
+            expected = before * (1 - 0.01 * 0.3) - 0.01 * gradient.sign()
+        else:
+            expected = before - 0.01 * (gradient + 0.3 * before).sign()
+        torch.testing.assert_close(model.conv1.weight.detach(), expected, rtol=1e-3, atol=1e-5)
+
+    def test_l2_penalty_counts_weights_only(self) -> None:
+        model = network(activation="prelu", batchnorm=True, batchnorm_at="after")
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.fill_(2.0)
+        weights = 4 * 9 + 16 * 8 + 8 * 2
+        assert l2_penalty(model, 0.1) == pytest.approx(0.5 * 0.1 * weights * 4)
+
+
+class TestLearningRate:
+    STEPS = 10
+
+    def rates(self, **section: Any) -> list[float]:
+        config = Train(lr=0.5, **section)
+        return [learning_rate(config, k, self.STEPS) for k in range(config.epochs * self.STEPS)]
+
+    def test_constant(self) -> None:
+        assert self.rates(epochs=3) == [0.5] * 30
+
+    def test_step(self) -> None:
+        rates = self.rates(epochs=5, schedule="step", step_every=2, step_factor=0.1)
+        assert rates == pytest.approx([0.5] * 20 + [0.05] * 20 + [0.005] * 10)
+
+    def test_cosine(self) -> None:
+        rates = self.rates(epochs=4, schedule="cosine")
+        assert rates[0] == 0.5
+        assert rates[20] == pytest.approx(0.25)
+        assert 0 < rates[-1] < 0.001
+        assert all(after < before for before, after in itertools.pairwise(rates))
+
+    @pytest.mark.parametrize("schedule", catalog.SCHEDULES)
+    def test_warm_up(self, schedule: str) -> None:
+        rates = self.rates(epochs=4, schedule=schedule, warmup_epochs=1.5)
+        assert rates[:15] == pytest.approx([0.5 * k / 15 for k in range(1, 16)])
+        assert rates[15] == 0.5
+
+    def test_cosine_after_warm_up_still_ends_at_0(self) -> None:
+        rates = self.rates(epochs=4, schedule="cosine", warmup_epochs=2)
+        assert rates[30] == pytest.approx(0.25)
+        assert rates[-1] < 0.005
+
+    def test_warm_up_longer_than_the_run(self) -> None:
+        assert self.rates(epochs=1, schedule="cosine", warmup_epochs=2)[-1] == pytest.approx(0.25)
+
+    def test_the_loop_uses_it(self) -> None:
+        section = Train(lr=0.5, epochs=3, batch_size=20, schedule="step", step_every=1)
+        assert [r.lr for r in fit(network(), section)] == pytest.approx([0.5, 0.05, 0.005])
