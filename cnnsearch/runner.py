@@ -28,7 +28,7 @@ def run(config: Config, test: bool = False) -> Iterator[EpochResult | Outcome]:
     """Run one trial: its epochs as they end, and last how it ended.
 
     Equal configs give equal numbers to the last digit, on a CPU with the same number of threads.
-    What the facts always hold: `device`; once the network stands, `parameters`; once a loss was
+    What the facts always hold: `device`; once the network stands, `classes` and `parameters`; once a loss was
     read, `first_loss` (before any update, without regularisation).
 
     Args:
@@ -93,6 +93,7 @@ def _trial(
     # Asked for at once, though read last: a missing test set is told before any training.
     tests = data.test_batches() if test else None
     model = _network(config, data, device)
+    facts["classes"] = data.classes
     facts["parameters"] = sum(parameter.numel() for parameter in model.parameters())
     guard = DivergenceGuard(data.classes, config.abort.loss_ratio, config.abort.check_every)
     torch.manual_seed(_derived(config.seed, "dropout"))

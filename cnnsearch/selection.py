@@ -195,11 +195,11 @@ class _Rules:
             case ast.UnaryOp(op=ast.Not()):
                 self.check(node.operand)
             case ast.Compare():
-                for operand in (node.left, *node.comparators):
-                    self._check_operand(operand)
                 for sign in node.ops:
                     if isinstance(sign, ast.Is | ast.IsNot):
                         self._refuse("is", "Write == or !=.")
+                for operand in (node.left, *node.comparators):
+                    self._check_operand(operand)
             case ast.Name() | ast.Attribute(value=ast.Name(id="params")):
                 name = _name(node)
                 if name not in self._names and name not in _CONSTANTS:

@@ -98,8 +98,9 @@ class Range:
     def _number(self, value: float) -> Value:
         if self.integer:
             return round(value)
-        # 12 digits: 1e-05 instead of 1.0000000000000003e-05, in listings and exported files. The
-        # bounds are kept as written: rounding must not leave the range.
+        if value in (self.low, self.high):
+            return value
+        # 12 digits: 1e-05 instead of 1.0000000000000003e-05, in listings and exported files.
         return min(max(float(f"{value:.12g}"), self.low), self.high)
 
 

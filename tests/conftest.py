@@ -25,15 +25,7 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def mnist_root(real_data: Path) -> Path:
-    """A root with MNIST/raw below it."""
-    if not (real_data / "MNIST" / "raw").is_dir():
-        pytest.skip(f"no MNIST/raw in {real_data}")
-    return real_data
-
-
-@pytest.fixture(scope="session")
-def cifar_root(real_data: Path) -> Path:
+def unpacked_cifar(real_data: Path) -> Path:
     """CIFAR-10 as a folder of images, unpacked once a machine."""
     kept, archive = KEPT / "cifar10-images", real_data / "cifar10-images.tar.xz"
     for root in (real_data / "cifar10-images", kept):
@@ -51,11 +43,28 @@ def cifar_root(real_data: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def own_folders(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """State and caches of a test are its own; only decoded real images are kept between runs."""
-    real = {"mnist_root", "cifar_root"} & set(request.fixturenames)
-    cache = KEPT if real else tmp_path / "xdg-cache"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg-state"))
+def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """State and caches of a test are its own."""
+    folder = tmp_path_factory.mktemp("xdg")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+
+
+@pytest.fixture
+def kept_cache(own_folders: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoded images are kept between runs of the tests."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(KEPT))
+
+
+@pytest.fixture
+def cifar_root(unpacked_cifar: Path, kept_cache: None) -> Path:
+    """A folder of the images of CIFAR-10; what was decoded of it is kept."""
+    return unpacked_cifar
+
+
+@pytest.fixture
+def mnist_root(real_data: Path, kept_cache: None) -> Path:
+    """A root with MNIST/raw below it; what was decoded of it is kept."""
+    if not (real_data / "MNIST" / "raw").is_dir():
+        pytest.skip(f"no MNIST/raw in {real_data}")
+    return real_data

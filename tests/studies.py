@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +35,7 @@ class Told:
 def curve(best: float, epochs: int = 3, lr: float = 0.1) -> tuple[EpochResult, ...]:
     """Epochs whose accuracy climbs to `best`."""
     return tuple(
-        EpochResult(e, lr, 2.0 / e, best * e / epochs, 2.5 / e, best * e / epochs, 0.5)
+        EpochResult(e, lr, 2.0 / e, best * (e / epochs), 2.5 / e, best * (e / epochs), 0.5)
         for e in range(1, epochs + 1)
     )
 
@@ -83,3 +85,31 @@ def write_study(
             study.finish(trial, one.outcome, one.curve)
     finally:
         study.release()
+
+
+def multiply(storage: Path, wanted: int) -> None:
+    """Repeat the trials of the only study until there are `wanted`, each as a point of its own.
+
+    With SQL, because 1,000 trials through the store take 20 to 70 s.
+    """
+    with closing(sqlite3.connect(storage)) as connection, connection:
+        ids = [row[0] for row in connection.execute("SELECT trial_id FROM trials ORDER BY number")]
+        for number in range(len(ids), wanted):
+            source = ids[number % len(ids)]
+            copy = connection.execute(
+                "INSERT INTO trials (number, study_id, state, datetime_start, datetime_complete)"
+                " SELECT ?, study_id, state, datetime_start, datetime_complete"
+                " FROM trials WHERE trial_id = ?",
+                (number, source),
+            ).lastrowid
+            connection.execute(
+                "INSERT INTO trial_values (trial_id, objective, value, value_type)"
+                " SELECT ?, objective, value, value_type FROM trial_values WHERE trial_id = ?",
+                (copy, source),
+            )
+            connection.execute(
+                "INSERT INTO trial_user_attributes (trial_id, key, value_json)"
+                " SELECT ?, key, CASE key WHEN 'key' THEN ? WHEN 'point' THEN ? ELSE value_json END"
+                " FROM trial_user_attributes WHERE trial_id = ?",
+                (copy, f'"{number}"', str(number), source),
+            )

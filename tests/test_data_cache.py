@@ -105,13 +105,13 @@ def test_the_fingerprint_is_of_the_content(root: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(root, copy)
     assert read(copy) == read(root)
-    (copy / "train" / "a").rename(copy / "train" / "z")
-    (copy / "test" / "a").rename(copy / "test" / "z")
+    (copy / "train" / "b").rename(copy / "train" / "c")
+    (copy / "test" / "b").rename(copy / "test" / "c")
     assert read(copy) != read(root)
 
 
 @pytest.mark.parametrize("name", ["images.json", "train.bin", "train_labels.bin", "test.bin"])
-@pytest.mark.parametrize("damage", ["gone", "short", "empty"])
+@pytest.mark.parametrize("damage", ["gone", "short", "long", "empty"])
 def test_a_damaged_entry_is_built_again(root: Path, name: str, damage: str) -> None:
     expected = read(root).train.copy()
     path = entry() / name
@@ -119,7 +119,7 @@ def test_a_damaged_entry_is_built_again(root: Path, name: str, damage: str) -> N
         path.unlink()
     else:
         content = path.read_bytes()
-        path.write_bytes(content[:-1] if damage == "short" else b"")
+        path.write_bytes({"short": content[:-1], "long": content + b"?", "empty": b""}[damage])
     images = read(root)
     assert (images.train == expected).all()
     assert images.test is not None

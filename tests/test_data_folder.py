@@ -34,7 +34,7 @@ def only(root: Path, **fields: object) -> Pixels:
 def pixels(image: Image.Image) -> Pixels:
     """[C, H, W] of an RGB or grey picture."""
     array: Pixels = np.asarray(image)
-    return array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0)
+    return np.moveaxis(np.atleast_3d(array), 2, 0)
 
 
 def test_with_train_and_test(tmp_path: Path) -> None:
@@ -211,10 +211,10 @@ def test_an_enormous_image_is_unreadable(tmp_path: Path, monkeypatch: pytest.Mon
     assert "1 of 120 images" in read(root)[1][0]
 
 
-def test_postscript_is_not_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["EPS", "PCX"])
+def test_only_the_named_formats_are_opened(tmp_path: Path, kind: str) -> None:
     root = make_folder(tmp_path / "data", {"a": 60, "b": 60})
-    picture(0).save(root / "a" / "0000.eps", "EPS")
-    (root / "a" / "0000.eps").replace(root / "a" / "0000.png")
+    picture(0).save(root / "a" / "0000.png", kind)
     assert "1 of 120 images" in read(root)[1][0]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,11 +28,25 @@ def test_readings_are_counted_by_data_set() -> None:
 
 def test_no_reading_is_lost_among_processes() -> None:
     program = (
-        "from cnnsearch.data.readings import add_reading\nfor _ in range(50): add_reading('a')"
+        "import sys; from cnnsearch.data.readings import add_reading\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "for _ in range(100): add_reading('a')"
     )
-    running = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(3)]
-    assert [process.wait() for process in running] == [0, 0, 0]
-    assert readings("a") == 150
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(subprocess.Popen([sys.executable, "-c", program], **pipes))
+            for _ in range(3)
+        ]
+        for process in running:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in running:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        assert [process.wait() for process in running] == [0, 0, 0]
+    assert readings("a") == 300
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"a": "b"}', "{", "\x00"])

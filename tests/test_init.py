@@ -47,7 +47,9 @@ def test_everything_is_set_from_the_generator_alone(scheme: str, activation: str
     ):
         assert torch.equal(tensor, same), name
         assert tensor.isfinite().all(), name
-    differs = not torch.equal(first.conv1.weight, other.conv1.weight)
+    differs = not torch.equal(
+        first.get_parameter("conv1.weight"), other.get_parameter("conv1.weight")
+    )
     assert differs == (scheme != "zeros")
 
 
@@ -120,7 +122,7 @@ def test_lsuv_gives_every_layer_unit_variance(activation: str, batchnorm: bool) 
             found.append(signal.std().item())
     assert found == pytest.approx([1.0] * 5, rel=1e-4)
     plain = drawn("orthogonal", section)
-    ratio = model.conv1.weight / plain.conv1.weight
+    ratio = model.get_parameter("conv1.weight") / plain.get_parameter("conv1.weight")
     torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -45,16 +47,12 @@ def names(section: Model) -> list[str]:
     return [name for name, _ in build(section, IMAGE, 10).named_children()]
 
 
-@pytest.mark.parametrize("batchnorm", [None, "before", "after"])
+@pytest.mark.parametrize(
+    "batchnorm", [{}, {"batchnorm": True}, {"batchnorm": True, "batchnorm_at": "after"}]
+)
 @pytest.mark.parametrize("activation", catalog.ACTIVATIONS)
-def test_every_activation_trains(activation: str, batchnorm: str | None) -> None:
-    section = Model(
-        conv=[4, 6],
-        hidden=[12],
-        activation=activation,
-        batchnorm=batchnorm is not None,
-        batchnorm_at=batchnorm or "before",
-    )
+def test_every_activation_trains(activation: str, batchnorm: dict[str, Any]) -> None:
+    section = Model(conv=[4, 6], hidden=[12], activation=activation, **batchnorm)
     model = made(section)
     scores = model(images())
     assert scores.shape == (8, 10)
@@ -66,7 +64,7 @@ def test_every_activation_trains(activation: str, batchnorm: str | None) -> None
     assert used == [f"conv1_{activation}", f"conv2_{activation}", f"hidden1_{activation}"]
 
 
-ACTIVATION_VALUES = {
+ACTIVATION_VALUES: dict[str, Callable[[float], float]] = {
     "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
     "tanh": math.tanh,
     "relu": lambda x: max(0.0, x),
@@ -81,9 +79,10 @@ ACTIVATION_VALUES = {
 
 @pytest.mark.parametrize("activation", [n for n, r in catalog.ACTIVATIONS.items() if r.pieces == 1])
 def test_activation_formulas(activation: str) -> None:
-    layer = build(Model(conv=[], hidden=[5], activation=activation), (1, 1, 5), 2)[2]
+    model = build(Model(conv=[], hidden=[5], activation=activation), (1, 1, 5), 2)
+    layer = model.get_submodule(f"hidden1_{activation}")
     x = torch.tensor([-3.0, -0.5, 0.0, 0.5, 3.0])
-    expected = [ACTIVATION_VALUES[activation](float(value)) for value in x]
+    expected = [ACTIVATION_VALUES[activation](value) for value in x.tolist()]
     torch.testing.assert_close(layer(x), torch.tensor(expected))
 
 
@@ -114,10 +113,14 @@ def test_fully_connected_network_of_the_lectures() -> None:
         "hidden1_relu",
         "classifier",
     ]
-    assert model.hidden1.weight.shape == (50, 3072)
+    assert model.get_parameter("hidden1.weight").shape == (50, 3072)
     x = images(4, (3, 32, 32))
-    hidden = F.relu(x.flatten(1) @ model.hidden1.weight.T + model.hidden1.bias)
-    expected = hidden @ model.classifier.weight.T + model.classifier.bias
+    hidden = F.relu(
+        x.flatten(1) @ model.get_parameter("hidden1.weight").T + model.get_parameter("hidden1.bias")
+    )
+    expected = hidden @ model.get_parameter("classifier.weight").T + model.get_parameter(
+        "classifier.bias"
+    )
     torch.testing.assert_close(model(x), expected)
 
 
@@ -140,7 +143,9 @@ def test_same_padding(size: tuple[int, int], kernel: int, stride: int) -> None:
         with torch.no_grad():
             padding = (kernel - 1) // 2, kernel // 2
             padded = F.pad(x, (*padding, *padding))
-            torch.testing.assert_close(head(x), F.conv2d(padded, model.conv1.weight))
+            torch.testing.assert_close(
+                head(x), F.conv2d(padded, model.get_parameter("conv1.weight"))
+            )
 
 
 @pytest.mark.parametrize(
@@ -156,7 +161,7 @@ def test_padding_by_a_number(
 
 @pytest.mark.parametrize("pool", ["max", "avg"])
 @pytest.mark.parametrize("pool_size", [2, 3])
-def test_pooling_pads_nothing(pool: str, pool_size: int) -> None:
+def test_pooling_pads_nothing(pool: Literal["max", "avg"], pool_size: int) -> None:
     """Odd rows at the border are left out; each output is of pool_size x pool_size pixels."""
     section = Model(conv=[4], pool=pool, pool_size=pool_size, activation="sigmoid", hidden=[])
     model, x = made(section, (1, 7, 11)), images(2, (1, 7, 11))
@@ -164,11 +169,11 @@ def test_pooling_pads_nothing(pool: str, pool_size: int) -> None:
     height, width = 7 // pool_size, 11 // pool_size
     assert rows["flatten"] == (4 * height * width,)
     with torch.no_grad():
-        signal = torch.sigmoid(F.conv2d(x, model.conv1.weight, padding=1))
+        signal = torch.sigmoid(F.conv2d(x, model.get_parameter("conv1.weight"), padding=1))
         signal = signal[..., : height * pool_size, : width * pool_size]
-        windows = signal.unflatten(3, (width, pool_size)).unflatten(2, (height, pool_size))
+        windows = signal.reshape(2, 4, height, pool_size, width, pool_size)
         pooled = windows.amax((3, 5)) if pool == "max" else windows.mean((3, 5))
-        expected = pooled.flatten(1) @ model.classifier.weight.T
+        expected = pooled.flatten(1) @ model.get_parameter("classifier.weight").T
         torch.testing.assert_close(model(x), expected)
 
 
@@ -207,10 +212,13 @@ def test_batch_norm_and_biases() -> None:
 
 def test_batch_norm_before_maxout_is_over_the_pieces() -> None:
     section = Model(conv=[4], hidden=[6], activation="maxout", batchnorm=True)
-    model = build(section, IMAGE, 10)
-    assert (model.conv1_norm.num_features, model.hidden1_norm.num_features) == (8, 12)
-    after = build(section.model_copy(update={"batchnorm_at": "after"}), IMAGE, 10)
-    assert (after.conv1_norm.num_features, after.hidden1_norm.num_features) == (4, 6)
+
+    def sizes(section: Model) -> list[int]:
+        model = build(section, IMAGE, 10)
+        return [model.get_parameter(f"{name}_norm.weight").numel() for name in ("conv1", "hidden1")]
+
+    assert sizes(section) == [8, 12]
+    assert sizes(section.model_copy(update={"batchnorm_at": "after"})) == [4, 6]
 
 
 def test_dropout_stands_before_layers_that_do_not_see_the_image() -> None:
@@ -262,12 +270,11 @@ def test_shape_error(section: Model, error: str | None) -> None:
 def test_shape_error_agrees_with_torch(side: int) -> None:
     """Whatever is said to fit runs, with the announced shapes and parameters."""
     fitting = 0
-    for depth, kernel, stride, padding, pool in itertools.product(
-        [0, 1, 2], [1, 2, 3], [1, 2], ["same", 0, 1], ["max", "none"]
+    names = ("conv", "kernel", "stride", "padding", "pool")
+    for values in itertools.product(
+        [[], [3], [3, 3]], [1, 2, 3], [1, 2], ["same", 0, 1], ["max", "none"]
     ):
-        section = Model(
-            conv=[3] * depth, kernel=kernel, stride=stride, padding=padding, pool=pool, hidden=[4]
-        )
+        section = Model.model_validate({"hidden": [4], **dict(zip(names, values, strict=True))})
         shape = (1, side, side + 1)
         if shape_error(section, shape, 3) is None:
             fitting += 1

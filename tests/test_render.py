@@ -28,6 +28,7 @@ from cnnsearch.render.text import (
     strict,
     value_text,
 )
+from tests.terminals import on_terminal
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,10 @@ def test_clean(dirty: str, expected: str) -> None:
     assert clean(dirty) == expected
 
 
-@pytest.mark.parametrize("code", [*range(0x20), *range(0x7F, 0xA0), 0x061C, *range(0x202A, 0x202F)])
+BIDI = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+
+
+@pytest.mark.parametrize("code", [*range(0x20), *range(0x7F, 0xA0), *BIDI])
 def test_clean_leaves_no_control_character(code: int) -> None:
     assert set(clean(f"a{chr(code)}b")) <= set("ab\n ")
 
@@ -169,6 +173,7 @@ def test_no_number_is_ever_cut(width: int) -> None:
     else:
         assert "lr:" in shown, "a column that is left out is named"
     assert {"3", "14"} <= set(shown)
+    assert all(len(line) <= width for line in lines)
 
 
 def test_csv_reads_back_and_keeps_every_digit() -> None:
@@ -285,27 +290,6 @@ def test_a_pipe_gets_no_escape_sequence(tmp_path: Path) -> None:
     assert plain == b"bold [/red]\n"
 
 
-def on_terminal(code: str, **variables: str) -> str:
-    """What a process writes to a terminal of 80 columns."""
-    pty = pytest.importorskip("pty")
-    parent, child = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", **variables}
-    with subprocess.Popen([sys.executable, "-c", code], stdout=child, env=environment) as process:
-        os.close(child)
-        parts = []
-        while True:
-            try:
-                part = os.read(parent, 65536)
-            except OSError:  # Linux: the other side is closed
-                break
-            if not part:
-                break
-            parts.append(part)
-        os.close(parent)
-    assert process.returncode == 0
-    return b"".join(parts).decode()
-
-
 COLOURED = (
     "from cnnsearch.render import output\n"
     "output.write_lines([[('\\x1b]0;x\\x07word', 'red'), (' [/red] [bold]x', '')]])\n"
@@ -313,13 +297,13 @@ COLOURED = (
 
 
 def test_colour_on_a_terminal_and_markup_is_text() -> None:
-    found = on_terminal(COLOURED, NO_COLOR="")
+    found = on_terminal(["-c", COLOURED])
     assert "\x1b[31mword\x1b[0m [/red] [bold]x" in found
     assert "\x1b]" not in found
 
 
 def test_no_color_is_obeyed() -> None:
-    found = on_terminal(COLOURED, NO_COLOR="1")
+    found = on_terminal(["-c", COLOURED], NO_COLOR="1")
     assert "\x1b[31m" not in found
     assert "word [/red] [bold]x" in found
 

@@ -42,11 +42,14 @@ class Images:
         return math.ceil(self.count / batch_size)
 
     def batches(self, batch_size: int, generator: Generator) -> Iterator[Batch]:
-        for rows in torch.randperm(self.count, generator=generator).split(batch_size):
+        for rows in torch.split(torch.randperm(self.count, generator=generator), batch_size):
             yield self.pixels[rows], self.labels[rows]
 
     def validation_batches(self) -> Iterator[Batch]:
         yield self.pixels[:20], self.labels[:20]
+
+    def pieces(self, size: int) -> Iterator[Batch]:
+        return zip(torch.split(self.pixels, size), torch.split(self.labels, size), strict=True)
 
 
 def network(seed: int = 0, **model: Any) -> nn.Sequential:
@@ -115,13 +118,17 @@ def test_equal_seeds_give_equal_numbers() -> None:
     assert numbers(runs[0]) != numbers(different)
 
 
-def test_stops_where_the_caller_stops() -> None:
-    model = network()
-    results = train(model, Images(), Train(epochs=9), guard(), Generator().manual_seed(1))
-    next(results)
-    weights = model.conv1.weight.clone()
-    results.close()
-    assert torch.equal(weights, model.conv1.weight)
+def test_does_nothing_before_the_caller_asks() -> None:
+    begun: list[int] = []
+
+    class Counted(Images):
+        def batches(self, batch_size: int, generator: Generator) -> Iterator[Batch]:
+            begun.append(len(begun) + 1)
+            yield from super().batches(batch_size, generator)
+
+    results = train(network(), Counted(), Train(epochs=9), guard(), Generator().manual_seed(1))
+    assert begun == []
+    assert [next(results).epoch, next(results).epoch] == begun == [1, 2]
 
 
 class TestDivergence:
@@ -179,15 +186,15 @@ class TestDivergence:
         """Their squares overflow float32."""
         model = network(conv=[], hidden=[])
         with torch.no_grad():
-            model.classifier.bias.fill_(1e30)
+            model.get_parameter("classifier.bias").fill_(1e30)
         assert fit(model, Train(lr=1e-3, epochs=1))
 
 
-class _Waits(TorchDispatchMode):
+class _Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts reads of single numbers, each of which waits for the device."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -217,23 +224,23 @@ class TestEvaluate:
         model = network(batchnorm=True)
         fit(model, Train(lr=0.01, epochs=3, batch_size=20))
         images = Images()
-        averages = model.conv1_norm.running_mean.clone()
+        averages = model.get_buffer("conv1_norm.running_mean").clone()
         assert (averages != 0).all()
         whole = evaluate(model, [(images.pixels, images.labels)])
-        single = zip(images.pixels.split(1), images.labels.split(1), strict=True)
+        single = images.pieces(1)
         assert evaluate(model, single) == pytest.approx(whole, rel=1e-5)
-        assert torch.equal(averages, model.conv1_norm.running_mean)
+        assert torch.equal(averages, model.get_buffer("conv1_norm.running_mean"))
 
     def test_running_averages_follow_torch(self) -> None:
         """0.9 of the old and 0.1 of the batch's own, from 0 and 1."""
         model = network(batchnorm=True)
         images = Images()
         with torch.no_grad():
-            out = model.conv1(images.pixels)
+            out = model.get_submodule("conv1")(images.pixels)
         fit(model, Train(lr=1e-9, epochs=1, batch_size=60))
         mean, var = out.mean((0, 2, 3)), out.var((0, 2, 3))
-        torch.testing.assert_close(model.conv1_norm.running_mean, 0.1 * mean)
-        torch.testing.assert_close(model.conv1_norm.running_var, 0.9 + 0.1 * var)
+        torch.testing.assert_close(model.get_buffer("conv1_norm.running_mean"), 0.1 * mean)
+        torch.testing.assert_close(model.get_buffer("conv1_norm.running_var"), 0.9 + 0.1 * var)
 
     def test_no_dropout(self) -> None:
         model, images = network(dropout=0.9), Images()
@@ -242,7 +249,7 @@ class TestEvaluate:
 
     def test_means_over_images(self) -> None:
         model, images = network(), Images()
-        pieces = list(zip(images.pixels.split(17), images.labels.split(17), strict=True))
+        pieces = images.pieces(17)
         with torch.no_grad():
             scores = model(images.pixels)
         loss, accuracy = evaluate(model, pieces)
@@ -305,16 +312,19 @@ class TestOptimizer:
     def test_adam_formula(self, optimizer: str, decoupled: bool) -> None:
         """Kingma and Ba, algorithm 1, first step: lr in the direction of the gradient's sign."""
         model, images = network(), Images()
-        before = model.conv1.weight.detach().clone()
+        before = model.get_parameter("conv1.weight").detach().clone()
         section = Train(optimizer=optimizer, lr=0.01, weight_decay=0.3)
         F.cross_entropy(model(images.pixels), images.labels).backward()  # type: ignore[no-untyped-call]
-        gradient = model.conv1.weight.grad
+        gradient = model.get_parameter("conv1.weight").grad
+        assert gradient is not None
         make_optimizer(model, section).step()
         if decoupled:
             expected = before * (1 - 0.01 * 0.3) - 0.01 * gradient.sign()
         else:
             expected = before - 0.01 * (gradient + 0.3 * before).sign()
-        torch.testing.assert_close(model.conv1.weight.detach(), expected, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(
+            model.get_parameter("conv1.weight").detach(), expected, rtol=1e-3, atol=1e-5
+        )
 
     def test_l2_penalty_counts_weights_only(self) -> None:
         model = network(activation="prelu", batchnorm=True, batchnorm_at="after")

@@ -57,6 +57,8 @@ def command(references: tuple[str, ...], every: bool, as_json: bool, storage: st
     for name, value in trial.params.items():
         output.write_lines([[(f"  {name.ljust(width)}  ", ""), (value_text(value), "bold")]])
     if trial.curve:
+        from cnnsearch.render.curves import curve_lines
+
         output.write_lines([[], *curve_lines(trial.curve)])
         output.write_lines(_section("epochs", True))
         _print_epochs(picked, every)
@@ -103,7 +105,7 @@ def _facts(picked: Picked, attempts: Sequence[Trial]) -> list[Line]:
         facts.append(f"loss before any update {measure(first)}{guess}")
     size = trial.facts.get("parameters")
     if isinstance(size, int):
-        facts.append(f"{size:,} weights and biases")
+        facts.append(f"{size:,} learned parameters")
     limit = trial.facts.get("limit")
     if isinstance(limit, int | float) and trial.state is State.DIVERGED:
         loss = trial.facts.get("loss")
@@ -113,31 +115,6 @@ def _facts(picked: Picked, attempts: Sequence[Trial]) -> list[Line]:
     if where:
         facts.append(f"raised at {where}")
     return [[(fact, "")] for fact in facts]
-
-
-def curve_lines(curve: Sequence[EpochResult]) -> list[Line]:
-    """Loss and accuracy over epochs: side by side where 80 columns are, else one above the other.
-
-    Also used by `cnnsearch train`.
-    """
-    from cnnsearch.render.curves import Curve, beside, legend, plot
-
-    width = min(output.width(), 160)
-    wide = width >= 72
-    size = (width // 2 - 1, 13) if wide else (width, 12)
-    pictures = [
-        plot(
-            name,
-            [
-                Curve(part, [(result.epoch, getattr(result, f"{part}_{name}")) for result in curve])
-                for part in ("train", "val")
-            ],
-            size,
-        )
-        for name in ("loss", "accuracy")
-    ]
-    lines = beside(pictures[0], pictures[1], width // 2 + 1) if wide else pictures[0] + pictures[1]
-    return [*lines, legend(["training", "validation"])]
 
 
 def epochs_table(curve: Sequence[EpochResult], best_epoch: int | None) -> Table:

@@ -178,10 +178,11 @@ def _test_fields(trial: Trial) -> dict[str, object]:
 
 def _exit_code(trials: Sequence[Trial]) -> int:
     from cnnsearch.records import State
+    from cnnsearch.render.talk import say
 
     if any(trial.state is State.FAILED for trial in trials):
         for trial in trials:
             if trial.state is State.FAILED:
-                click.echo(trial.facts.get("traceback", ""), err=True)
+                say(str(trial.facts.get("traceback", "")))
         return 1
     return 0 if any(trial.state is State.COMPLETE for trial in trials) else 3

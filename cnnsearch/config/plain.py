@@ -40,5 +40,4 @@ def parameter_to_plain(parameter: Parameter) -> Any:
 
 def _values(condition: Condition) -> Any:
     values = [list(v) if isinstance(v, list) else v for v in condition.values]
-    # A list alone would read as several values.
-    return values[0] if len(values) == 1 and not isinstance(values[0], list) else values
+    return values[0] if len(values) == 1 else values

@@ -26,17 +26,27 @@ def structures(config: Config) -> list[Model]:
     batch norm) are varied one at a time; above that, the first 2,000 are given.
     """
     space = config.space or {}
-    groups: list[Collection[str]] = [_FITTING + _SIZING]
-    if len(list(islice(combinations(space, groups[0]), _MAX_MODELS + 1))) > _MAX_MODELS:
-        groups = [[field] for field in _SIZING] + [_FITTING]
+    names = _FITTING + _SIZING
+    spaces = [space]
+    if len(list(islice(combinations(space, names), _MAX_MODELS + 1))) > _MAX_MODELS:
+        spaces = [_held(space, varied) for varied in [_FITTING, *([name] for name in _SIZING)]]
     found: dict[str, Model] = {}
-    for group in groups:
-        for params in islice(combinations(space, group), _MAX_MODELS):
+    for reduced in spaces:
+        for params in islice(combinations(reduced, names), _MAX_MODELS):
             model = config.model.model_copy(
-                update={name: value for name, value in params.items() if name in group}
+                update={name: value for name, value in params.items() if name in names}
             )
             found.setdefault(repr(model), model)
     return list(found.values())
+
+
+def _held(space: Space, varied: Collection[str]) -> Space:
+    """The space with every parameter but those, and what they depend on, at its first value."""
+    kept = _with_parents(space, varied)
+    return {
+        name: parameter if name in kept else Choice((sample(parameter)[0],), parameter.when)
+        for name, parameter in space.items()
+    }
 
 
 def combinations(space: Space, names: Collection[str]) -> Iterator[dict[str, Value]]:

@@ -90,7 +90,8 @@ def _open(row: catalog.Dataset, root: Path, dataset: Any, part: str) -> Any:
     which = {"split": part} if by_split else {"train": part == "train"}
     try:
         with warnings.catch_warnings():
-            # NumPy 2.4 warns of the way in which CIFAR's pickles of 2009 write types.
+            # NumPy 2.4.0 to 2.4.4 warn of types as CIFAR's old pickles hold them:
+            # https://github.com/numpy/numpy/pull/31177
             warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
             return dataset(str(root), download=False, **which)
     except Exception as error:  # a broken file shows as almost any exception

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cnnsearch.records import EpochResult
 from cnnsearch.render import output
 from cnnsearch.render.output import Line
 
@@ -31,6 +32,28 @@ class Curve:
 
     label: str
     points: Sequence[tuple[int, float]]
+
+
+def curve_lines(epochs: Sequence[EpochResult]) -> list[Line]:
+    """Loss and accuracy of one trial: side by side, or one above the other where it is narrow."""
+    width = min(output.width(), 160)
+    wide = width >= 72
+    size = (width // 2 - 1, 13) if wide else (width, 12)
+    loss, accuracy = (
+        plot(
+            name,
+            [
+                Curve(
+                    part, [(result.epoch, getattr(result, f"{part}_{name}")) for result in epochs]
+                )
+                for part in ("train", "val")
+            ],
+            size,
+        )
+        for name in ("loss", "accuracy")
+    )
+    lines = beside(loss, accuracy, width // 2 + 1) if wide else loss + accuracy
+    return [*lines, legend(["training", "validation"])]
 
 
 def plot(title: str, curves: Sequence[Curve], size: tuple[int, int]) -> list[Line]:

@@ -7,15 +7,14 @@ from typing import Protocol, Self
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from cnnsearch.records import Began, Ended, Event, State, Trial
 from cnnsearch.render.progress import Running, SearchProgress
-from cnnsearch.render.text import measure, number, one_line, seconds_text
+from cnnsearch.render.text import MISSING, measure, number, one_line, seconds_text, value_text
 from cnnsearch.render.trials import params_text
 
-_BAR_CELLS = 12
+_BAR_CELLS = 10
 
 
 class Display(Protocol):
@@ -100,46 +99,53 @@ class LiveDisplay:
         head = f"{progress.done} of {progress.total} trials"
         head += f": {counts}" if counts else ""
         head += f"; about {seconds_text(left)} left" if left is not None else ""
-        lines = [Text(head, no_wrap=True, overflow="ellipsis"), self._best_line()]
-        return Group(*lines, self._table())
+        return Group(_line(head), self._best_line(), *self._table())
 
     def _best_line(self) -> Text:
         best = self._progress.best
         if best is None:
-            return Text("best: none complete yet", style="dim")
+            return _line("best: none complete yet", "dim")
         text = f"best: trial {best.number}, {self._objective} {measure(best.value)}; "
-        return Text(text + params_text(best.params), "bold", no_wrap=True, overflow="ellipsis")
+        return _line(text + params_text(best.params), "bold")
 
-    def _table(self) -> Table:
-        table = Table.grid(padding=(0, 1))
-        for _ in range(5):
-            table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-        for running in self._progress.running.values():
-            table.add_row(*self._cells(running))
-        return table
+    def _table(self) -> list[Text]:
+        """A header and a line for each running trial, cut at the terminal's right edge."""
+        running = list(self._progress.running.values())
+        if not running:
+            return []
+        names = list(dict.fromkeys(name for item in running for name in item.trial.params))
+        rows = [["trial", "epochs", "", "loss", self._objective, *names]]
+        rows += [self._cells(item, names) for item in running]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            for row in rows
+        ]
+        return [_line(lines[0], "dim"), *(_line(line) for line in lines[1:])]
 
-    def _cells(self, running: Running) -> list[Text]:
+    def _cells(self, running: Running, names: list[str]) -> list[str]:
         trial, result = running.trial, running.result
         epochs = self._epochs or _integer(trial.params.get("epochs"))
         done = result.epoch if result else 0
-        loss = f"loss {number(result.train_loss)}" if result else "loss ..."
-        value = f"{self._objective} {measure(getattr(result, self._objective))}" if result else ""
         return [
-            Text(f"#{trial.number}"),
+            str(trial.number),
             bar(done, epochs, self._console.encoding),
-            Text(f"{done}/{epochs}"),
-            Text(loss),
-            Text(value),
-            Text(params_text(trial.params)),
+            f"{done}/{epochs}",
+            number(result.train_loss) if result else "...",
+            measure(getattr(result, self._objective)) if result else "...",
+            *(value_text(trial.params[n]) if n in trial.params else MISSING for n in names),
         ]
 
 
-def bar(done: int, of: int, encoding: str) -> Text:
+def _line(text: str, style: str = "") -> Text:
+    return Text(text, style, no_wrap=True, overflow="ellipsis")
+
+
+def bar(done: int, of: int, encoding: str) -> str:
     """A bar of epochs; ASCII where the terminal's encoding is not UTF-8."""
     full = round(_BAR_CELLS * done / of) if of else 0
-    done_sign, open_sign = ("━", "─") if encoding.lower().startswith("utf") else ("#", "-")
-    return Text.assemble((done_sign * full, "green"), (open_sign * (_BAR_CELLS - full), "dim"))
+    done_sign, open_sign = ("━", "╌") if encoding.lower().startswith("utf") else ("#", "-")
+    return done_sign * full + open_sign * (_BAR_CELLS - full)
 
 
 def ended_line(trial: Trial, objective: str) -> str:

@@ -1,0 +1,212 @@
+"""`cnnsearch run` as a user starts it: real processes, real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnnsearch import cli
+from cnnsearch.records import State
+from cnnsearch.study import read
+from cnnsearch.study.store import Study
+from tests.builders import digits_config, write_digits
+
+DATABASE = "cnnsearch.db"
+CNNSEARCH = [sys.executable, "-m", "cnnsearch"]
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CNNSEARCH_STORAGE", raising=False)
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*CNNSEARCH, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        start_new_session=True,
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> Iterator[str]:
+    """The lines of ended trials, as they come."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("["):
+            yield line
+
+
+def results(study: str) -> list[tuple[Any, ...]]:
+    """Each point's result, by point."""
+    points = {t.key: t for t in read.trials(DATABASE, study)}
+    return [
+        (t.point, t.state, t.value, t.params, t.epochs, t.best_epoch, t.reason, t.seed)
+        for t in sorted(points.values(), key=lambda t: t.point)
+    ]
+
+
+def test_one_worker_two_workers_and_killed_twice_give_equal_results(tmp_path: Path) -> None:
+    """The short form of scripts/kill_and_continue.py."""
+    path = write_digits(
+        tmp_path, train="train: {epochs: 3, batch_size: 32}", search="search: {trials: 10}"
+    )
+    for study, jobs in (("one", "1"), ("two", "2")):
+        with start("run", str(path), "-j", jobs, "--name", study) as process:
+            assert len(list(ended(process))) == 10
+        assert process.returncode == 0
+    for trials_before_the_end in (2, 2, None):
+        with start("run", str(path), "-j", "2", "--name", "killed") as process:
+            lines = ended(process)
+            for _ in range(trials_before_the_end or 99):
+                next(lines, None)
+            if trials_before_the_end:
+                process.kill()
+    assert process.returncode == 0
+    assert len(results("one")) == 10
+    assert results("one") == results("two") == results("killed")
+    states = {t.state for t in read.trials(DATABASE, "killed")}
+    assert State.RUNNING not in states
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_in_order(sent: signal.Signals, code: int, tmp_path: Path) -> None:
+    path = write_digits(tmp_path, train="train: {epochs: 100000, batch_size: 32}",
+                        space="space: {lr: [1e-4]}", **{"  lr": "", "  init": "", "  batchnorm": ""})  # fmt: skip
+    process = start("run", str(path), "-j", "1", "-S", "loss_ratio=null")
+    with process:
+        _wait_for_a_running_trial()
+        process.send_signal(sent)
+        _, talk = process.communicate(timeout=10)
+    assert process.returncode == code
+    assert "To continue: cnnsearch run" in talk
+    assert [t.state for t in read.trials(DATABASE, "digits")] == [State.KILLED]
+
+
+def test_the_second_signal_ends_at_once(tmp_path: Path) -> None:
+    path = write_digits(tmp_path, train="train: {epochs: 100000, batch_size: 32}")
+    process = start("run", str(path), "-j", "1", "-S", "loss_ratio=null")
+    with process:
+        _wait_for_a_running_trial()
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+    assert process.returncode == 130
+
+
+def _wait_for_a_running_trial() -> None:
+    """Wait for the trial's folder, which is made when its worker gets it."""
+    for _ in range(600):
+        if list(Path("runs").glob("*/.*.partial/log.txt")):
+            return
+        time.sleep(0.05)
+    raise AssertionError("no trial began")
+
+
+def test_a_busy_study_is_refused_with_exit_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_digits(tmp_path)
+    assert cli.run(["run", str(path), "-j", "0", "-n", "1"]) in (0, 3)
+    study = Study.claim(DATABASE, read_config(path), _fingerprint(), 6)
+    try:
+        capsys.readouterr()
+        assert cli.run(["run", str(path), "-j", "0"]) == 1
+        assert f"process {os.getpid()}" in capsys.readouterr().err
+    finally:
+        study.release()
+
+
+def read_config(path: Path) -> Any:
+    from cnnsearch.config import load
+
+    return load(path)
+
+
+def _fingerprint() -> str:
+    attrs = read.study_attributes(DATABASE, "digits")
+    assert attrs is not None
+    return str(attrs["fingerprint"])
+
+
+def test_nothing_complete_is_exit_3(tmp_path: Path) -> None:
+    path = write_digits(tmp_path, space="space: {lr: [1e9, 1e8]}",
+                        **{"  lr": "", "  init": "", "  batchnorm": ""})  # fmt: skip
+    assert cli.run(["run", str(path), "-j", "0", "-n", "2"]) == 3
+
+
+def test_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_digits(tmp_path)
+    assert cli.run(["run", str(path), "--dry-run"]) == 0
+    assert capsys.readouterr().out.count("attempt 1") == 6
+    assert sorted(p.name for p in tmp_path.iterdir() if "xdg" not in p.name) == ["digits.yaml"]
+
+
+def test_json_is_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_digits(tmp_path)
+    assert cli.run(["run", str(path), "-j", "0", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["study"] == "digits"
+    assert sum(document["counts"].values()) == 6
+    assert document["best"]["state"] == "complete"
+
+
+def test_n_is_the_total(tmp_path: Path) -> None:
+    path = write_digits(tmp_path)
+    for total in (2, 4, 4, 3):
+        assert cli.run(["run", str(path), "-j", "0", "-n", str(total)]) in (0, 3)
+    assert len(read.trials(DATABASE, "digits")) == 4
+
+
+def test_timeout_reached_is_exit_0_or_3_and_continued(tmp_path: Path) -> None:
+    path = write_digits(tmp_path, train="train: {epochs: 30, batch_size: 32}")
+    assert cli.run(["run", str(path), "-j", "0", "--timeout", "1s", "-n", "500"]) == 0
+    assert 0 < len(read.trials(DATABASE, "digits")) < 500
+
+
+def test_a_grid_says_its_size_and_time_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_digits(tmp_path, search="search: {sampler: grid}")
+    assert cli.run(["run", str(path), "-j", "0", "-n", "2"]) in (0, 3)
+    assert cli.run(["run", str(path), "-j", "0"]) == 0
+    talk = capsys.readouterr().err
+    assert "12 trials (grid, 2 already done)" in talk
+    assert ", about " in talk
+    assert len(read.trials(DATABASE, "digits")) == 12
+
+
+def test_training_an_exported_trial_gives_its_numbers_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_digits(tmp_path)
+    with start("run", str(path), "-j", "2") as process:
+        process.communicate()
+    assert cli.run(["show", "digits", "best", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert cli.run(["export", "digits", "best", "-o", "best.yaml"]) == 0
+    capsys.readouterr()
+    with start("train", "best.yaml", "--json") as process:
+        out, _ = process.communicate()
+    trained = json.loads(out)
+    assert trained.keys() == shown.keys()
+    for one, other in zip(shown["curve"], trained["curve"], strict=True):
+        assert {**one, "seconds": 0} == {**other, "seconds": 0}
+    assert trained["value"] == shown["value"]
+    assert trained["config"] == shown["config"]
+
+
+def test_the_study_of_a_config_built_in_python_equals_that_of_the_file(tmp_path: Path) -> None:
+    assert read_config(write_digits(tmp_path)) == digits_config()
