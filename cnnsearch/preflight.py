@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from cnnsearch import data, model, runner
-from cnnsearch.config import Config, structures
+from cnnsearch.config import Config, placed, structures
 from cnnsearch.config.sections import Model, Train
 from cnnsearch.errors import InputError
 from cnnsearch.records import EpochResult, Params
@@ -37,15 +37,25 @@ class Preflight:
     memory: Sequence[int]
 
 
-def examine(config: Config, say: Callable[[str], None]) -> Preflight:
+def examine(
+    config: Config, say: Callable[[str], None], file: str, sets: Sequence[str] = ()
+) -> Preflight:
     """Find what would make trials fail, before the first one.
 
     Args:
         say: gets what the user should know meanwhile, such as images that cannot be read.
+        file: where the config was read, to place mistakes in it; likewise `sets`.
 
     Raises:
         InputError: with one line for each mistake.
     """
+    try:
+        return _examine(config, say)
+    except InputError as error:
+        raise type(error)(placed(file, sets, str(error))) from error
+
+
+def _examine(config: Config, say: Callable[[str], None]) -> Preflight:
     device = runner.resolve_device(config.device)
     images = data.load(config.data, say)
     data.check_split(images, config.data)
@@ -100,9 +110,7 @@ def _epoch_seconds(config: Config, images: int) -> float:
     return min(epoch.seconds for epoch in epochs[1:])
 
 
-def layer_tables(
-    config: Config, ready: Preflight
-) -> list[tuple[list[Model], list[model.LayerRow]]]:
+def layer_tables(ready: Preflight) -> list[tuple[list[Model], list[model.LayerRow]]]:
     """The layers of each network; those that differ in nothing but names of layers are together."""
     tables: dict[tuple[object, ...], tuple[list[Model], list[model.LayerRow]]] = {}
     for section in ready.structures:

@@ -66,6 +66,21 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """What an attempt at a point begins with.
+
+    Args:
+        params: empty where they depend on the trials before it (tpe).
+    """
+
+    point: int
+    key: str
+    attempt: int
+    seed: int
+    params: Params
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One trial as a worker gets it: plain values only.
 

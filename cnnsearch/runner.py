@@ -28,8 +28,8 @@ def run(config: Config, test: bool = False) -> Iterator[EpochResult | Outcome]:
     """Run one trial: its epochs as they end, and last how it ended.
 
     Equal configs give equal numbers to the last digit, on a CPU with the same number of threads.
-    What the facts always hold: `device`; once the network stands, `classes` and `parameters`; once a loss was
-    read, `first_loss` (before any update, without regularisation).
+    What the facts always hold: `device`; once the network stands, `classes` and `parameters`; once
+    a loss was read, `first_loss` (before any update, without regularisation).
 
     Args:
         test: after the last epoch read the test set once, which is counted; the facts then hold

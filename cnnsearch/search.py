@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from cnnsearch.config import Config, to_yaml
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.executors import Executor, Lost, Message
 from cnnsearch.objective import measured
-from cnnsearch.ranking import last_attempts
 from cnnsearch.records import (
     Began,
     Ended,
@@ -24,14 +23,13 @@ from cnnsearch.records import (
     EpochResult,
     Event,
     Outcome,
+    Start,
     State,
     Task,
     Tick,
     Trial,
 )
-from cnnsearch.space import Grid, point_key, random_point, trial_seed
-from cnnsearch.study.samplers import draw, make_sampler
-from cnnsearch.study.store import Start, Study, trial_folder
+from cnnsearch.study.store import Study, trial_folder
 
 # So many failures in a row, with one exception at one line, are a defect of the set-up.
 FAILURES_IN_A_ROW = 5
@@ -49,84 +47,6 @@ class Limits:
 
     timeout_s: float | None = None
     interrupted: Callable[[], bool] = lambda: False
-
-
-def planned(config: Config, trials: int | None = None) -> int:
-    """How many points a search has.
-
-    Args:
-        trials: the total asked for with `-n`; a grid without it is run whole.
-    """
-    assert config.search is not None
-    assert config.space is not None
-    if not catalog.SAMPLERS[config.search.sampler].finite:
-        assert config.search.trials is not None, "config checks this"
-        return config.search.trials
-    size = len(Grid(config.space))
-    wanted = trials or config.search.trials
-    return size if wanted is None else min(wanted, size)
-
-
-def places(config: Config, count: int) -> Iterable[int]:
-    """The points of a search in the order they are run.
-
-    A part of a grid is taken in an order shuffled by the seed.
-    """
-    assert config.search is not None
-    assert config.space is not None
-    if catalog.SAMPLERS[config.search.sampler].finite:
-        grid = Grid(config.space)
-        if count < len(grid):
-            shuffled = grid.shuffled(config.seed)
-            return (place for place, _ in zip(shuffled, range(count), strict=False))
-    return range(count)
-
-
-def remaining(
-    config: Config, trials: Iterable[Trial], count: int, retry_failed: bool = False
-) -> deque[Start]:
-    """What has to run: each point that has not ended, with its next attempt.
-
-    Points of tpe have no parameters yet: they depend on the trials before them.
-
-    Args:
-        trials: all attempts so far.
-        count: see `planned`.
-    """
-    attempts = {trial.key: trial for trial in last_attempts(trials)}
-    again = {State.KILLED, State.RUNNING} | ({State.FAILED} if retry_failed else set())
-    found: deque[Start] = deque()
-    for start in _starts(config, count):
-        last = attempts.get(start.key)
-        if last is None:
-            found.append(start)
-        elif last.state in again:
-            found.append(replace(start, attempt=last.attempt + 1, params=last.params))
-    return found
-
-
-def _starts(config: Config, count: int) -> Iterator[Start]:
-    """The first attempt of each point, in order."""
-    assert config.search is not None
-    assert config.space is not None
-    row = catalog.SAMPLERS[config.search.sampler]
-    sampler = make_sampler(row.name, config.space, config.seed)
-    for k in places(config, count):
-        params = {} if row.sequential else draw(sampler, None, config.space, k)
-        key = point_key(params) if row.finite else str(k)
-        yield Start(k, key, 1, trial_seed(config.seed, key if row.finite else k), params)
-
-
-def samples(config: Config, count: int, most: int = 3) -> list[Config]:
-    """Single runs from all over a search, to measure what a trial costs."""
-    assert config.search is not None
-    assert config.space is not None
-    chosen = list(places(config, count))
-    some = sorted({chosen[i * (len(chosen) - 1) // max(1, most - 1)] for i in range(most)})
-    if catalog.SAMPLERS[config.search.sampler].finite:
-        grid = Grid(config.space)
-        return [config.at(grid[place], config.seed) for place in some]
-    return [config.at(random_point(config.space, config.seed, k), config.seed) for k in some]
 
 
 @dataclass(slots=True)

@@ -7,9 +7,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnnsearch.records import EpochResult, Outcome, Params, State
+from cnnsearch.records import EpochResult, Outcome, Params, Start, State
 from cnnsearch.space import Choice, Range, Space
-from cnnsearch.study.store import Start, Study
+from cnnsearch.study.store import Study
 from tests.builders import digits_config
 
 SPACE: Space = {

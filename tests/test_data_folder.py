@@ -28,13 +28,13 @@ def read(root: Path, **fields: object) -> tuple[Images, list[str]]:
 
 def only(root: Path, **fields: object) -> Pixels:
     """The first image of a folder, [C, H, W]."""
-    return read(root, **fields)[0].train[0]
+    image: Pixels = read(root, **fields)[0].train[0]
+    return image
 
 
 def pixels(image: Image.Image) -> Pixels:
     """[C, H, W] of an RGB or grey picture."""
-    array: Pixels = np.asarray(image)
-    return np.moveaxis(np.atleast_3d(array), 2, 0)
+    return np.atleast_3d(np.asarray(image)).transpose(2, 0, 1)
 
 
 def test_with_train_and_test(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from cnnsearch.executors.local import LocalExecutor
 from cnnsearch.records import EpochResult, Outcome, State, Task
 from tests.builders import digits_config
 
+ROOT = Path(__file__).parents[1]
+
 
 def task(folder: Path, number: int, waits: bool = False, **train: object) -> Task:
     config = digits_config(train=train).at({}, seed=number)
@@ -132,7 +134,8 @@ def test_a_dead_worker_is_told_and_replaced(tmp_path: Path) -> None:
         os.kill(victim.process.pid, signal.SIGKILL)
         lost = next(m for m in drain(executor) if isinstance(m.content, Lost))
         assert lost.number == 0
-        assert "SIGKILL" in lost.content.reason  # type: ignore[union-attr]
+        assert isinstance(lost.content, Lost)
+        assert "SIGKILL" in lost.content.reason
         executor.submit(task(tmp_path, 2))
         assert drain(executor)[-1].number == 2
     finally:
@@ -160,7 +163,7 @@ def test_a_worker_that_cannot_start_is_an_error_with_its_log(tmp_path: Path) -> 
     done = subprocess.run(
         [sys.executable, script],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": f"{broken.parent}{os.pathsep}{os.getcwd()}"},
+        env={**os.environ, "PYTHONPATH": f"{broken.parent}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -189,7 +192,7 @@ def test_workers_end_with_their_coordinator(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, script],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
     ) as coordinator:

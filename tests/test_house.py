@@ -18,7 +18,7 @@ FLOORS = [
     ["__main__"],
     ["cli"],
     ["commands"],
-    ["search", "preflight", "interruption"],
+    ["search", "plan", "preflight", "interruption"],
     ["executors"],
     ["runner"],
     ["train"],

@@ -83,8 +83,7 @@ def test_one_worker_two_workers_and_killed_twice_give_equal_results(tmp_path: Pa
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_in_order(sent: signal.Signals, code: int, tmp_path: Path) -> None:
-    path = write_digits(tmp_path, train="train: {epochs: 100000, batch_size: 32}",
-                        space="space: {lr: [1e-4]}", **{"  lr": "", "  init": "", "  batchnorm": ""})  # fmt: skip
+    path = write_digits(tmp_path, train="train: {epochs: 100000, batch_size: 32}")
     process = start("run", str(path), "-j", "1", "-S", "loss_ratio=null")
     with process:
         _wait_for_a_running_trial()

@@ -14,14 +14,16 @@ from cnnsearch.config.config import Config
 from cnnsearch.errors import CnnsearchError, InputError, StudyBusyError
 from cnnsearch.executors import Lost, Message
 from cnnsearch.executors.inline import InlineExecutor
+from cnnsearch.plan import planned, remaining
 from cnnsearch.records import Ended, EpochResult, Event, Outcome, State, Task, Trial
-from cnnsearch.search import Coordinator, Limits, planned, remaining
+from cnnsearch.search import Coordinator, Limits
 from cnnsearch.space import Choice, Grid, Range, point_key, random_point
-from cnnsearch.study import read
+from cnnsearch.study import attributes, read
 from cnnsearch.study.store import Study, remove
 from tests.builders import SPACE, digits_config
 
 DATABASE = "cnnsearch.db"
+Script = list[EpochResult | Outcome | Lost]
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +36,7 @@ class Scripted:
 
     slots = 2
 
-    def __init__(self, script: dict[int, list[EpochResult | Outcome | Lost]]) -> None:
+    def __init__(self, script: dict[int, Script]) -> None:
         self.script = script
         self.tasks: list[Task] = []
         self.killed: list[int] = []
@@ -156,9 +158,9 @@ def test_tpe_runs_and_stores_optunas_params() -> None:
 @pytest.mark.parametrize("pruner", catalog.PRUNERS)
 def test_pruners(pruner: str) -> None:
     """A trial far below the others is pruned at once where there is a pruner."""
-    good = [epoch(1, 0.9), epoch(2, 0.9), Outcome(State.COMPLETE)]
-    script: dict[int, list[EpochResult | Outcome | Lost]] = dict.fromkeys(range(9), good)
-    bad = [epoch(1, 0.1), epoch(2, 0.1), Outcome(State.COMPLETE)]
+    good: Script = [epoch(1, 0.9), epoch(2, 0.9), Outcome(State.COMPLETE)]
+    script: dict[int, Script] = dict.fromkeys(range(9), good)
+    bad: Script = [epoch(1, 0.1), epoch(2, 0.1), Outcome(State.COMPLETE)]
     script[9] = bad
     search(digits_config(trials=10, pruner=pruner), Scripted(script))
     last = next(t for t in trials() if t.number == 9)
@@ -172,7 +174,7 @@ def test_pruners(pruner: str) -> None:
 
 def test_states_in_optuna() -> None:
     """Diverged trials are PRUNED there, without a value that could be ranked."""
-    script: dict[int, list[EpochResult | Outcome | Lost]] = {
+    script: dict[int, Script] = {
         0: [epoch(1), Outcome(State.COMPLETE)],
         1: [epoch(1, 0.99), Outcome(State.DIVERGED, "loss inf at step 9 (epoch 2)", {"step": 9})],
         2: [Outcome(State.FAILED, "ValueError: no", {"error": "ValueError: no", "where": "a:1"})],
@@ -188,8 +190,8 @@ def test_states_in_optuna() -> None:
 
 @pytest.mark.parametrize("retries", [0, 2])
 def test_lost_workers_are_retried_and_then_failed(retries: int) -> None:
-    lost: list[EpochResult | Outcome | Lost] = [Lost("its worker was killed by SIGKILL")]
-    script = {number: lost for number in range(retries + 1)}
+    lost: Script = [Lost("its worker was killed by SIGKILL")]
+    script = dict.fromkeys(range(retries + 1), lost)
     search(digits_config(trials=1, retries=retries), Scripted(script))
     found = trials()
     assert [t.state for t in found] == [State.KILLED] * retries + [State.FAILED]
@@ -200,9 +202,7 @@ def test_lost_workers_are_retried_and_then_failed(retries: int) -> None:
 
 
 def test_failed_points_run_again_only_when_asked() -> None:
-    failed: list[EpochResult | Outcome | Lost] = [
-        Outcome(State.FAILED, "no", {"error": "no", "where": "a:1"})
-    ]
+    failed: Script = [Outcome(State.FAILED, "no", {"error": "no", "where": "a:1"})]
     search(digits_config(trials=2), Scripted({0: failed}))
     assert search(digits_config(trials=2), Scripted({})) == []
     search(digits_config(trials=2), Scripted({}), retry_failed=True)
@@ -211,7 +211,7 @@ def test_failed_points_run_again_only_when_asked() -> None:
 
 
 def test_five_equal_failures_in_a_row_stop_the_search() -> None:
-    failed: list[EpochResult | Outcome | Lost] = [
+    failed: Script = [
         Outcome(State.FAILED, "KeyError: 'x'", {"error": "KeyError: 'x'", "where": "a.py:1"})
     ]
     script = dict.fromkeys(range(100), failed)
@@ -223,7 +223,7 @@ def test_five_equal_failures_in_a_row_stop_the_search() -> None:
 
 
 def test_failures_of_different_kinds_do_not_stop_it() -> None:
-    script: dict[int, list[EpochResult | Outcome | Lost]] = {
+    script: dict[int, Script] = {
         n: [Outcome(State.FAILED, "no", {"error": "no", "where": f"a.py:{n % 2}"})]
         for n in range(20)
     }
@@ -233,14 +233,13 @@ def test_failures_of_different_kinds_do_not_stop_it() -> None:
 
 def test_an_interruption_kills_what_runs_and_the_next_run_repeats_it() -> None:
     stop: list[bool] = []
-    executor = Scripted(dict.fromkeys(range(1, 99), [epoch(1)]))
+    executor = Scripted({number: [epoch(1)] for number in range(1, 99)})
     study = Study.claim(DATABASE, digits_config(), "fingerprint", 6)
     coordinator = Coordinator(
         study, digits_config(), executor, Limits(interrupted=lambda: bool(stop))
     )
     for event in coordinator.run(remaining(digits_config(), [], 6)):
-        if isinstance(event, Ended):
-            stop.append(True)
+        stop += [True] * isinstance(event, Ended)
     study.release()
     states = [t.state for t in trials()]
     assert states.count(State.KILLED) >= 1
@@ -331,7 +330,7 @@ def test_both_ways_of_reading_agree() -> None:
     search(digits_config(trials=4))
     with read._connection(DATABASE) as connection:
         assert connection is not None
-        direct = list(read._rows(connection, "digits", read.attributes.LISTED, None))
+        direct = list(read._rows(connection, "digits", attributes.LISTED, None))
     through = list(read._rows_through_optuna(DATABASE, "digits", None))
     for one, other in zip(direct, through, strict=True):
         listed = {key: other[3][key] for key in one[3]}
@@ -339,7 +338,7 @@ def test_both_ways_of_reading_agree() -> None:
 
 
 def test_values_follow_the_objective() -> None:
-    rising = [epoch(1, 0.9, 3.0), epoch(2, 0.4, 1.0), Outcome(State.COMPLETE)]
+    rising: Script = [epoch(1, 0.9, 3.0), epoch(2, 0.4, 1.0), Outcome(State.COMPLETE)]
     expected = {
         ("val_accuracy", "best"): (0.9, 1),
         ("val_accuracy", "last"): (0.4, 1),

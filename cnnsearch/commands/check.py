@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command("check")
 @click.argument("file")
-@click.option("-n", "--trials", type=click.IntRange(min=1), metavar="TOTAL",
+@click.option("-n", "--trials", type=int, metavar="TOTAL",
               help="As of run: number of trials in all.")  # fmt: skip
 @set_option
 @json_option
@@ -42,8 +42,8 @@ def command(file: str, trials: int | None, sets: tuple[str, ...], as_json: bool)
     config, notes = load_with_notes(file, sets, trials)
     for note in notes:
         say(note)
-    ready = examine(config, say)
-    tables = layer_tables(config, ready)
+    ready = examine(config, say, file, sets)
+    tables = layer_tables(ready)
     seconds = estimate_seconds(_samples(config, trials), ready)
     if as_json:
         output.write_json(_document(config, ready, tables, seconds, trials))
@@ -55,16 +55,16 @@ def command(file: str, trials: int | None, sets: tuple[str, ...], as_json: bool)
 
 
 def _samples(config: Config, trials: int | None) -> Sequence[Config]:
-    from cnnsearch.search import planned, samples
+    from cnnsearch.plan import planned, samples
 
     return [config] if config.space is None else samples(config, planned(config, trials))
 
 
 def _summary(config: Config, ready: Preflight, seconds: float, trials: int | None) -> Sequence[str]:
     from cnnsearch import data
+    from cnnsearch.plan import planned
     from cnnsearch.preflight import default_jobs
     from cnnsearch.render.text import seconds_text
-    from cnnsearch.search import planned
 
     split = data.prepare(ready.images, config.data, ready.device)
     shape = "x".join(str(side) for side in ready.images.shape)
@@ -115,7 +115,7 @@ def _document(
     seconds: float,
     trials: int | None,
 ) -> dict[str, Any]:
-    from cnnsearch.search import planned
+    from cnnsearch.plan import planned
 
     return {
         "study": config.study,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,7 @@ class _Request:
     """What the command line asks for, beyond the config."""
 
     file: str
+    sets: Sequence[str]
     storage: str
     config: Config
     count: int
@@ -37,7 +40,7 @@ class _Request:
 
 @click.command("run")
 @click.argument("file")
-@click.option("-n", "--trials", type=click.IntRange(min=1), metavar="TOTAL",
+@click.option("-n", "--trials", type=int, metavar="TOTAL",
               help="Number of trials in all, not in addition.")  # fmt: skip
 @click.option("-j", "--jobs", type=click.IntRange(min=0), metavar="N",
               help="Worker processes; default: one a core, one on a GPU. "
@@ -49,7 +52,7 @@ class _Request:
 @click.option("--retry", type=click.Choice(["failed"]), help="Run failed trials again.")
 @click.option("--dry-run", is_flag=True, help="Say what would run; write nothing.")
 @json_option
-def command(  # noqa: D417
+def command(
     file: str,
     trials: int | None,
     jobs: int | None,
@@ -96,33 +99,36 @@ def _request(
     timeout: str | None,
     retry: str | None,
 ) -> _Request:
-    from cnnsearch.config import duration, load
+    from cnnsearch.config import duration, is_study_name, load, study_name
     from cnnsearch.errors import InputError
-    from cnnsearch.search import planned
+    from cnnsearch.plan import planned
 
-    given = [*sets, f"study={name}"] if name is not None else sets
-    config = load(file, given, trials)
+    if name is not None and not is_study_name(name):
+        raise InputError(f"--name: {name!r} is no study name. Write --name {study_name(name)}.")
+    config = load(file, [*sets, f"study={name}"] if name is not None else sets, trials)
     if config.search is None or config.space is None:
         raise InputError(
-            f"{file}: no `space:`, so this is a single run. Write cnnsearch train {file}."
+            f"{file}: has no space, so this is a single run. Write cnnsearch train {file}."
         )
     try:
         timeout_s = config.search.timeout if timeout is None else duration(timeout)
     except ValueError as error:
         raise InputError(f"--timeout: {error}") from None
     count = planned(config, trials)
-    return _Request(file, storage, config, count, jobs, timeout_s, retry == "failed")
+    return _Request(file, sets, storage, config, count, jobs, timeout_s, retry == "failed")
 
 
 def _run(request: _Request, as_json: bool) -> int:
     from cnnsearch.interruption import Interruption
+    from cnnsearch.records import State
+    from cnnsearch.render.summary import closing
     from cnnsearch.study import read
     from cnnsearch.study.store import Study, check_resume
 
     config = request.config
     check_resume(request.storage, config)
+    ready = _examine(request)
     with Interruption() as interruption:
-        ready = _examine(request)
         study = Study.claim(request.storage, config, ready.images.fingerprint, request.count)
         try:
             _search(request, ready, study, interruption)
@@ -132,19 +138,28 @@ def _run(request: _Request, as_json: bool) -> int:
     trials = read.trials(request.storage, config.study)
     if as_json:
         _print_json(summary, trials)
-    return _conclude(request, summary, trials, interruption)
+    again = shlex.join(["cnnsearch", *click.get_current_context().obj])
+    interrupted = interruption.happened()
+    for line in closing(summary, trials, request.count, again, interrupted):
+        say(line)
+    if interrupted:
+        return interruption.exit_code
+    return 0 if summary.counts.get(State.COMPLETE) else 3
 
 
 def _examine(request: _Request) -> Preflight:
     """Everything that can be found wrong before anything is written."""
     from cnnsearch.preflight import examine
 
-    return examine(request.config, say)
+    if sys.stderr.isatty():
+        say(f"{request.config.study}: looking at the images and the networks ...")
+    return examine(request.config, say, request.file, request.sets)
 
 
 def _search(request: _Request, ready: Preflight, study: Study, interruption: Interruption) -> None:
+    from cnnsearch.plan import remaining
     from cnnsearch.preflight import default_jobs
-    from cnnsearch.search import Coordinator, Limits, remaining
+    from cnnsearch.search import Coordinator, Limits
 
     config = request.config
     before = study.trials()
@@ -164,6 +179,19 @@ def _search(request: _Request, ready: Preflight, study: Study, interruption: Int
                 display.show(event)
     finally:
         executor.close()
+
+
+def _announce(request: _Request, ready: Preflight, waiting: int, jobs: int) -> None:
+    from cnnsearch.plan import samples
+    from cnnsearch.preflight import estimate_seconds
+    from cnnsearch.render.summary import is_estimated, opening, workers
+
+    seconds = None
+    if is_estimated(request.config):
+        each = estimate_seconds(samples(request.config, request.count), ready)
+        seconds = each * waiting / max(1, jobs)
+    where = workers(jobs, str(ready.device))
+    say(opening(request.config, request.count, request.count - waiting, where, seconds))
 
 
 def _executor(jobs: int, config: Config) -> Executor:
@@ -195,34 +223,10 @@ def _display(request: _Request, before: Sequence[Trial], slots: int) -> Display:
     return LiveDisplay(console, progress, objective, epochs)
 
 
-def _announce(request: _Request, ready: Preflight, waiting: int, jobs: int) -> None:
-    """What is about to run: how much, where, and for a grid how long."""
-    from cnnsearch import catalog
-    from cnnsearch.render.text import seconds_text
-
-    config = request.config
-    assert config.search is not None
-    workers = f"{jobs} worker" + ("" if jobs == 1 else "s") if jobs else "this process"
-    done = request.count - waiting
-    already = f", {done} already done" if done else ""
-    text = f"{config.study}: {request.count} trials ({config.search.sampler}{already})"
-    text += f" on {config.data.name}, {workers}, {ready.device}"
-    if catalog.SAMPLERS[config.search.sampler].finite:
-        text += f", about {seconds_text(_estimate(request, ready, waiting, jobs))}"
-    say(text)
-
-
-def _estimate(request: _Request, ready: Preflight, waiting: int, jobs: int) -> float:
-    from cnnsearch.preflight import estimate_seconds
-    from cnnsearch.search import samples
-
-    each = estimate_seconds(samples(request.config, request.count), ready)
-    return each * waiting / max(1, jobs)
-
-
 def _say_what_would_run(request: _Request) -> int:
+    from cnnsearch.plan import remaining
+    from cnnsearch.render import output
     from cnnsearch.render.trials import params_text
-    from cnnsearch.search import remaining
     from cnnsearch.study import read
     from cnnsearch.study.store import check_resume
 
@@ -231,57 +235,14 @@ def _say_what_would_run(request: _Request) -> int:
     ready = _examine(request)
     before = read.trials(request.storage, config.study)
     waiting = remaining(config, before, request.count, request.retry_failed)
-    shown = 20
-    for start in list(waiting)[:shown]:
+    for start in waiting:
         params = params_text(start.params) or "(chosen by tpe from the trials before)"
-        click.echo(f"point {start.point}, attempt {start.attempt}: {params}")
-    if len(waiting) > shown:
-        click.echo(f"... and {len(waiting) - shown} more")
+        output.write(f"point {start.point}, attempt {start.attempt}: {params}")
     say(
         f"{config.study}: would run {len(waiting)} of {request.count} trials on "
         f"{config.data.name}, {ready.device}; nothing was written"
     )
     return 0
-
-
-def _conclude(
-    request: _Request,
-    summary: StudySummary,
-    trials: Sequence[Trial],
-    interruption: Interruption,
-) -> int:
-    """The last lines on stderr, and the exit code."""
-    from cnnsearch import ranking
-    from cnnsearch.records import State
-    from cnnsearch.render.trials import params_text
-    from cnnsearch.render.text import measure
-
-    counts = ", ".join(f"{count} {state}" for state, count in summary.counts.items())
-    say(f"{summary.name}: {counts or 'no trial yet'}")
-    best = ranking.best(trials, summary.direction)
-    assert request.config.search is not None
-    if best is not None:
-        objective = request.config.search.objective
-        say(f"best: trial {best.number}, {objective} {measure(best.value)}; "
-             f"{params_text(best.params)}")  # fmt: skip
-    if interruption.happened():
-        say(f"interrupted. To continue: {_again()}")
-        return interruption.exit_code
-    ended = sum(count for state, count in summary.counts.items()
-                if state not in (State.KILLED, State.RUNNING))  # fmt: skip
-    if ended < request.count:
-        say(f"{request.count - ended} trials left. To continue: {_again()}")
-    if best is None:
-        say(f"no trial completed. See why: cnnsearch list {summary.name}")
-        return 3
-    say(f"next: cnnsearch list {summary.name}; cnnsearch show {summary.name} best")
-    return 0
-
-
-def _again() -> str:
-    import shlex
-
-    return shlex.join(["cnnsearch", *click.get_current_context().obj])
 
 
 def _print_json(summary: StudySummary, trials: Sequence[Trial]) -> None:

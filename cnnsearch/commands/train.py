@@ -22,8 +22,13 @@ _OBJECTIVE, _AT = "val_accuracy", "best"
 @click.command("train")
 @click.argument("file")
 @click.option("--epochs", type=click.IntRange(min=1), help="Instead of the file's.")
-@click.option("--seeds", type=click.IntRange(min=1), default=1, metavar="N",
-              help="Run with N seeds, the file's and those after it; give mean and spread.")  # fmt: skip
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="Run with N seeds, the file's and those after it; give mean and spread.",
+)
 @set_option
 @click.option("--test", is_flag=True, help="Read the test set once, at the end; it is counted.")
 @json_option
@@ -42,7 +47,9 @@ def command(
     """
     from cnnsearch.config import load
     from cnnsearch.errors import InputError
+    from cnnsearch.preflight import examine
     from cnnsearch.render import output
+    from cnnsearch.render.talk import say
     from cnnsearch.render.trials import full_object
 
     given = [*sets, f"train.epochs={epochs}"] if epochs is not None else list(sets)
@@ -52,6 +59,7 @@ def command(
             f"{file}: has a `space:`, so this is a search. Write cnnsearch run {file}, "
             "or cnnsearch export STUDY TRIAL for one of its trials."
         )
+    examine(config, say, file, given)
     runs = [config.at({}, config.seed + i) for i in range(seeds)]
     trials = [_train(run, number, test, seeds) for number, run in enumerate(runs)]
     if as_json:
@@ -125,15 +133,8 @@ def _print(trials: Sequence[Trial]) -> None:
         told = f", {_OBJECTIVE} {measure(trial.value)} at epoch {trial.best_epoch}"
         if trial.state is not State.COMPLETE:
             told = f": {trial.reason}"
-        output.write_lines(
-            [
-                [
-                    (f"seed {trial.seed}: ", ""),
-                    (str(trial.state), state_style(trial.state)),
-                    (told, "bold"),
-                ]
-            ]  # fmt: skip
-        )
+        seed, state = f"seed {trial.seed}: ", (str(trial.state), state_style(trial.state))
+        output.write_lines([[(seed, ""), state, (told, "bold")]])
         if "test_accuracy" in trial.facts:
             output.write(_test_line(trial))
     if len(trials) > 1:

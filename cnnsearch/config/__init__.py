@@ -5,7 +5,7 @@ from cnnsearch.config.differences import differences
 from cnnsearch.config.reachable import structures
 from cnnsearch.config.reading import from_plain, load, load_with_notes, placed
 from cnnsearch.config.schema import schema
-from cnnsearch.config.sections import duration
+from cnnsearch.config.sections import duration, is_study_name, study_name
 from cnnsearch.config.starter import starter
 from cnnsearch.config.writing import to_yaml
 
@@ -14,11 +14,13 @@ __all__ = [
     "differences",
     "duration",
     "from_plain",
+    "is_study_name",
     "load",
     "load_with_notes",
     "placed",
     "schema",
     "starter",
     "structures",
+    "study_name",
     "to_yaml",
 ]

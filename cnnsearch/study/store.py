@@ -8,7 +8,6 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from cnnsearch import __version__
 from cnnsearch.config import Config, differences, from_plain
 from cnnsearch.errors import CnnsearchError, InputError, StudyBusyError
 from cnnsearch.objective import DIRECTIONS, best_epoch, measured, value
-from cnnsearch.records import EpochResult, Outcome, Params, State, Trial
+from cnnsearch.records import EpochResult, Outcome, Params, Start, State, Trial
 from cnnsearch.study import attributes, read
 from cnnsearch.study.distributions import to_optuna
 from cnnsearch.study.location import database_file, url_of
@@ -61,17 +60,6 @@ def open_storage(url: str) -> RDBStorage:
 
     storage.engine.dispose()  # connections from before the listeners
     return storage
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What a trial begins with."""
-
-    point: int
-    key: str
-    attempt: int
-    seed: int
-    params: Params
 
 
 class Study:
