@@ -115,15 +115,16 @@ def test_the_fingerprint_is_of_the_content(root: Path, tmp_path: Path) -> None:
 def test_a_damaged_entry_is_built_again(root: Path, name: str, damage: str) -> None:
     expected = read(root).train.copy()
     path = entry() / name
+    content = path.read_bytes()
     if damage == "gone":
         path.unlink()
     else:
-        content = path.read_bytes()
         path.write_bytes({"short": content[:-1], "long": content + b"?", "empty": b""}[damage])
     images = read(root)
     assert (images.train == expected).all()
     assert images.test is not None
     assert len(images.test) == 2
+    assert path.read_bytes() == content
 
 
 def test_what_a_killed_process_left_is_cleared(root: Path) -> None:
