@@ -42,7 +42,7 @@ RANGES = [
     Range(16, 128, step=16, integer=True),
     Range(0, 3, integer=True),
     Range(0.1234567890123456, 0.6543210987654321, points=3),
-    Range(5e-324, sys.float_info.max, log=True, points=3),
+    Range(2.2250738585072014e-308, sys.float_info.max, log=True, points=3),
 ]
 KNOWN: list[dict[str, Value]] = [
     {"lr": 0.1422638473178383, "a": "y"},

@@ -13,10 +13,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnsearch.config import Config
-    from cnnsearch.records import Trial
+    from cnnsearch.records import EpochResult, Trial
 
 # What a single run compares its epochs by, as searches do unless told otherwise.
 _OBJECTIVE, _AT = "val_accuracy", "best"
+_HEADER = (
+    "    epoch",
+    "        lr",
+    "  train_loss",
+    "  train_accuracy",
+    "    val_loss",
+    "  val_accuracy",
+    "   time",
+)
 
 
 @click.command("train")
@@ -83,6 +92,7 @@ def _train(config: Config, number: int, test: bool, seeds: int) -> Trial:
     started, curve, outcome = time.time(), [], None
     if seeds > 1:
         say(f"seed {config.seed}")
+    say("".join(_HEADER))
     for item in runner.run(config, test):
         if isinstance(item, EpochResult):
             curve.append(item)
@@ -110,16 +120,19 @@ def _train(config: Config, number: int, test: bool, seeds: int) -> Trial:
     )
 
 
-def _epoch_line(result: object, epochs: int) -> str:
-    from cnnsearch.records import EpochResult
+def _epoch_line(result: EpochResult, epochs: int) -> str:
     from cnnsearch.render.text import measure, number, seconds_text
 
-    assert isinstance(result, EpochResult)
-    return (
-        f"epoch {result.epoch:{len(str(epochs))}}/{epochs}  lr {number(result.lr)}  "
-        f"train_loss {measure(result.train_loss)}  val_loss {measure(result.val_loss)}  "
-        f"val_accuracy {measure(result.val_accuracy)}  {seconds_text(result.seconds)}"
-    )
+    cells = [
+        f"{result.epoch}/{epochs}",
+        number(result.lr),
+        measure(result.train_loss),
+        measure(result.train_accuracy),
+        measure(result.val_loss),
+        measure(result.val_accuracy),
+        seconds_text(result.seconds),
+    ]
+    return "".join(cell.rjust(len(name)) for cell, name in zip(cells, _HEADER, strict=True))
 
 
 def _print(trials: Sequence[Trial]) -> None:
