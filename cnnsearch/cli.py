@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 import click
@@ -98,7 +99,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 0
     except CnnsearchError as error:
         if os.environ.get("CNNSEARCH_DEBUG") == "1":
-            raise
+            traceback.print_exc()
         click.echo(_line(str(error)), err=True)
         return error.exit_code
     return result if isinstance(result, int) else 0

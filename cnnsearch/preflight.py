@@ -78,7 +78,9 @@ def default_jobs(device: torch.device, threads: int) -> int:
     """Workers where the user does not say: all cores on a CPU, one on an accelerator."""
     if device.type != "cpu":
         return 1
-    return max(1, len(os.sched_getaffinity(0)) // threads)
+    usable = getattr(os, "sched_getaffinity", None)  # fewer than the machine's, in a container
+    cores = len(usable(0)) if usable else os.cpu_count() or 1
+    return max(1, cores // threads)
 
 
 def estimate_seconds(configs: Sequence[Config], ready: Preflight) -> float:
