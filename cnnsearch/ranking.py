@@ -7,12 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from cnnsearch.records import State, Trial
 
-_ORDER = {
-    state: place
-    for place, state in enumerate(
-        [State.COMPLETE, State.PRUNED, State.DIVERGED, State.FAILED, State.KILLED, State.RUNNING]
-    )
-}
+_ORDER = {state: place for place, state in enumerate(State)}
 
 
 def last_attempts(trials: Iterable[Trial]) -> list[Trial]:

@@ -13,7 +13,7 @@ Params = Mapping[str, Value]
 
 
 class State(StrEnum):
-    """How a trial stands. The README's table says what each state means."""
+    """How a trial stands, in the order of ranking. The README's table says what each means."""
 
     COMPLETE = "complete"
     PRUNED = "pruned"

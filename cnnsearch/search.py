@@ -29,7 +29,8 @@ from cnnsearch.records import (
     Tick,
     Trial,
 )
-from cnnsearch.study.store import Study, trial_folder
+from cnnsearch.study.location import study_folder, trial_folder
+from cnnsearch.study.store import Study
 
 # So many failures in a row, with one exception at one line, are a defect of the set-up.
 FAILURES_IN_A_ROW = 5
@@ -200,5 +201,5 @@ def _settle(folder: Path) -> None:
 
 def settle_all(study: str) -> None:
     """Give the folders that a dead coordinator left unfinished their names."""
-    for partial in trial_folder(study, 0).parent.glob(".*.partial"):
+    for partial in study_folder(study).glob(".*.partial"):
         _settle(partial.with_name(partial.name.removeprefix(".").removesuffix(".partial")))

@@ -242,6 +242,12 @@ class _Rules:
                 return not self.truth(node.operand, row)
             case ast.Compare():
                 operands = [self._operand(part, row) for part in (node.left, *node.comparators)]
+                for i, sign in enumerate(node.ops):
+                    # `in (relu)` is a list of one, although it has no comma.
+                    if isinstance(sign, ast.In | ast.NotIn) and self._is_literal(
+                        node.comparators[i]
+                    ):
+                        operands[i + 1] = [operands[i + 1]]
                 return all(
                     self._compare(sign, left, right)
                     for sign, left, right in zip(node.ops, operands, operands[1:], strict=False)
@@ -252,6 +258,15 @@ class _Rules:
                 ast.unparse(node), f"It is no switch; compare it, as in {ast.unparse(node)} == ..."
             )
         return bool(value)
+
+    def _is_literal(self, node: ast.expr) -> bool:
+        """Whether a node stands for one value, and not for a field or a list."""
+        name = _name(node)
+        return (
+            name not in self._names
+            if name is not None
+            else not isinstance(node, ast.Tuple | ast.List)
+        )
 
     def _operand(self, node: ast.expr, row: Mapping[str, Any]) -> Any:
         name = _name(node)

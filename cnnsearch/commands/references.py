@@ -36,7 +36,7 @@ def study(storage: str, prefix: str) -> tuple[StudySummary, list[Trial]]:
     from cnnsearch.study import read
 
     name = read.resolve(storage, prefix)
-    return read.summary(storage, name), read.trials(storage, name)
+    return read.summary_and_trials(storage, name)
 
 
 def pick(storage: str, references: Sequence[str]) -> list[Picked]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -39,10 +38,11 @@ def command(study: str, yes: bool, storage: str) -> int:
             click.echo("Nothing was deleted.", err=True)
             return 0
     from cnnsearch.study import store
+    from cnnsearch.study.location import study_folder
 
     store.remove(storage, name)
     click.echo(f"Deleted study {name} ({told}).", err=True)
-    folder = Path("runs") / name
+    folder = study_folder(name)
     if folder.is_dir():
         click.echo(f"The logs of its trials stay in {folder}.", err=True)
     return 0

@@ -197,11 +197,11 @@ def _announce(request: _Request, ready: Preflight, waiting: int, jobs: int) -> N
 def _executor(jobs: int, config: Config) -> Executor:
     from cnnsearch.executors.inline import InlineExecutor
     from cnnsearch.executors.local import LocalExecutor
-    from cnnsearch.study.store import trial_folder
+    from cnnsearch.study.location import workers_folder
 
     if jobs == 0:
         return InlineExecutor()
-    return LocalExecutor(jobs, trial_folder(config.study, 0).with_name("workers"))
+    return LocalExecutor(jobs, workers_folder(config.study))
 
 
 def _display(request: _Request, before: Sequence[Trial], slots: int) -> Display:

@@ -1,35 +1,63 @@
-"""Where studies are kept: from what `--storage` says to a database URL and the files beside it."""
+"""Where studies and what belongs to them are kept."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 from cnnsearch.errors import InputError
 
 
-def url_of(storage: str) -> str:
-    """The database URL of `--storage`: a URL stays, a path becomes one of SQLite.
+def database_file(storage: str) -> Path:
+    """The SQLite file that `--storage` names: a path, or sqlite:///PATH.
+
+    Resolved, so that one file has one lock however it is spelt.
 
     Raises:
         InputError: a database that is not supported.
     """
-    scheme, separator, _ = storage.partition("://")
+    scheme, separator, rest = storage.partition("://")
     if not separator:
-        return f"sqlite:///{Path(storage).expanduser()}"
-    if scheme != "sqlite":
+        return Path(storage).expanduser().resolve()
+    if scheme != "sqlite" or not rest.startswith("/") or len(rest) == 1:
         raise InputError(
-            f"--storage: {scheme} databases are not supported. "
+            f"--storage: {storage!r} is not supported. "
             "Write a file such as cnnsearch.db, or sqlite:///DIR/cnnsearch.db."
         )
-    return storage
+    return Path(rest[1:]).resolve()
 
 
-def database_file(url: str) -> Path:
-    """The file of an SQLite URL."""
-    return Path(url.removeprefix("sqlite:///"))
+def database_url(storage: str, mode: str) -> str:
+    """SQLAlchemy's URL of the file; quoted, for names with #, ? or %.
+
+    Args:
+        mode: SQLite's: "rw" cannot create the file, "rwc" can.
+    """
+    return f"sqlite:///file:{quote(str(database_file(storage)))}?mode={mode}&uri=true"
 
 
-def lock_file(url: str, study: str) -> Path:
+def database_lock(storage: str) -> Path:
+    """The file whose lock is held while tables are made."""
+    path = database_file(storage)
+    return path.with_name(f"{path.name}.lock")
+
+
+def study_lock(storage: str, study: str) -> Path:
     """The file whose lock says that a coordinator owns the study."""
-    database = database_file(url)
-    return database.with_name(f"{database.name}-{study}.lock")
+    path = database_file(storage)
+    return path.with_name(f"{path.name}-{study}.lock")
+
+
+def study_folder(study: str) -> Path:
+    """Where the folders of a study's trials are, below the working folder."""
+    return Path("runs") / study
+
+
+def trial_folder(study: str, number: int) -> Path:
+    """Where a trial's log and config are kept."""
+    return study_folder(study) / str(number)
+
+
+def workers_folder(study: str) -> Path:
+    """Where workers log what they print while they run no trial."""
+    return study_folder(study) / "workers"

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from filelock import FileLock, Timeout
 
-from cnnsearch.study.location import lock_file
+from cnnsearch.study.location import study_lock
 
 
 class StudyLock:
     """The right to write a study, from `acquire` to `release`."""
 
-    def __init__(self, url: str, study: str) -> None:
-        self._lock = FileLock(lock_file(url, study))
+    def __init__(self, storage: str, study: str) -> None:
+        self._lock = FileLock(study_lock(storage, study))
 
     def acquire(self) -> bool:
         """Take the lock; False where another process holds it for longer than half a second.
@@ -33,11 +33,11 @@ class StudyLock:
         self._lock.release()
 
 
-def is_held(url: str, study: str) -> bool:
+def is_held(storage: str, study: str) -> bool:
     """Whether a living process, this one included, owns the study."""
-    if not lock_file(url, study).exists():
+    if not study_lock(storage, study).exists():
         return False
-    lock = FileLock(lock_file(url, study))
+    lock = FileLock(study_lock(storage, study))
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -22,7 +22,7 @@ from cnnsearch.errors import CnnsearchError, InputError
 from cnnsearch.objective import DIRECTIONS
 from cnnsearch.records import EpochResult, State, StudySummary, Trial
 from cnnsearch.study import attributes
-from cnnsearch.study.location import database_file, url_of
+from cnnsearch.study.location import database_file, database_url
 from cnnsearch.study.lock import is_held
 from cnnsearch.study.states import state_of
 
@@ -53,7 +53,7 @@ def resolve(storage: str, prefix: str) -> str:
         return found[0]
     if found:
         raise InputError(f"study {prefix!r} is ambiguous. Write one of: {', '.join(found)}.")
-    where = database_file(url_of(storage))
+    where = database_file(storage)
     if not names:
         raise InputError(f"study {prefix!r}: no studies in {where}. Start one: cnnsearch run FILE.")
     near = get_close_matches(prefix, names, 3, 0.4) or names[-3:]
@@ -76,6 +76,14 @@ def summary(storage: str, name: str) -> StudySummary:
     with _connection(storage) as connection:
         attrs = dict(_studies(connection))[name] if connection else {}
         return _summary(name, attrs, _trials(storage, name, connection))
+
+
+def summary_and_trials(storage: str, name: str) -> tuple[StudySummary, list[Trial]]:
+    """One study, by its full name, and all its attempts, of one moment."""
+    with _connection(storage) as connection:
+        attrs = dict(_studies(connection))[name] if connection else {}
+        found = _trials(storage, name, connection)
+        return _summary(name, attrs, found), found
 
 
 def study_attributes(storage: str, name: str) -> Mapping[str, Any] | None:
@@ -121,14 +129,12 @@ def _with_curves(storage: str, name: str, numbers: Sequence[int] | None) -> list
 @contextmanager
 def _connection(storage: str) -> Iterator[sqlalchemy.Connection | None]:
     """A connection that cannot create the file; None where there is none."""
-    path = database_file(url_of(storage))
+    path = database_file(storage)
     if not path.exists():
         yield None
         return
     # mode=rw, not ro: after a crash the journal has to be rolled back before anything is read.
-    engine = sqlalchemy.create_engine(
-        f"sqlite:///file:{path.resolve()}?mode=rw&uri=true", connect_args={"timeout": 60}
-    )
+    engine = sqlalchemy.create_engine(database_url(storage, "rw"), connect_args={"timeout": 60})
     try:
         with engine.connect() as connection:
             yield connection
@@ -191,7 +197,7 @@ def _trials(
         else _rows_through_optuna(storage, name, numbers)
     )
     running = any(state == "RUNNING" for _, state, _, _ in rows)
-    owned = running and is_held(url_of(storage), name)
+    owned = running and is_held(storage, name)
     return [_trial(row, owned) for row in rows if attributes.KEY in row[3]]
 
 
@@ -234,7 +240,7 @@ def _rows(
 def _rows_through_optuna(storage: str, name: str, numbers: Sequence[int] | None) -> Iterator[Row]:
     from cnnsearch.study.store import open_storage
 
-    database = open_storage(url_of(storage))
+    database = open_storage(storage)
     try:
         study_id = database.get_study_id_from_name(name)
         for found in database.get_all_trials(study_id, deepcopy=False):

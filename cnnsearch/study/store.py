@@ -8,11 +8,12 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import optuna
 import sqlalchemy
+from filelock import FileLock
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -21,10 +22,11 @@ from cnnsearch import __version__
 from cnnsearch.config import Config, differences, from_plain
 from cnnsearch.errors import CnnsearchError, InputError, StudyBusyError
 from cnnsearch.objective import DIRECTIONS, best_epoch, measured, value
+from cnnsearch.ranking import last_attempts
 from cnnsearch.records import EpochResult, Outcome, Params, Start, State, Trial
 from cnnsearch.study import attributes, read
 from cnnsearch.study.distributions import to_optuna
-from cnnsearch.study.location import database_file, url_of
+from cnnsearch.study.location import database_file, database_lock, database_url
 from cnnsearch.study.lock import StudyLock
 from cnnsearch.study.samplers import draw, make_pruner, make_sampler, optuna_distributions
 from cnnsearch.study.states import OPTUNA_STATES
@@ -32,8 +34,8 @@ from cnnsearch.study.states import OPTUNA_STATES
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-def open_storage(url: str) -> RDBStorage:
-    """Optuna's storage at an SQLite URL, created when absent.
+def open_storage(storage: str) -> RDBStorage:
+    """Optuna's storage in an SQLite file, created when absent.
 
     Rollback journal, not WAL (SQLite 3.7.0 to 3.51.2 can corrupt WAL databases); a minute's wait
     for the lock; BEGIN IMMEDIATE, so that what a transaction read still holds when it writes.
@@ -41,25 +43,28 @@ def open_storage(url: str) -> RDBStorage:
     Raises:
         CnnsearchError: the file cannot be opened, is no database or is of another version.
     """
-    path = database_file(url)
+    path = database_file(storage)
     if not path.parent.is_dir():
         raise InputError(f"--storage: no folder {path.parent}. Make it, or write another path.")
     try:
-        storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
-    except (sqlalchemy.exc.DatabaseError, sqlite3.DatabaseError, RuntimeError) as error:
+        with FileLock(database_lock(storage)):  # making the tables is no transaction
+            database = RDBStorage(
+                database_url(storage, "rwc"), engine_kwargs={"connect_args": {"timeout": 60}}
+            )
+    except (sqlalchemy.exc.DatabaseError, sqlite3.DatabaseError, OSError, RuntimeError) as error:
         reason = str(getattr(error, "orig", error)).splitlines()[0]
         raise CnnsearchError(f"--storage: {path}: {reason}") from error
 
-    @sqlalchemy.event.listens_for(storage.engine, "connect")
+    @sqlalchemy.event.listens_for(database.engine, "connect")
     def no_implicit_begin(connection: Any, _: Any) -> None:
         connection.isolation_level = None
 
-    @sqlalchemy.event.listens_for(storage.engine, "begin")
+    @sqlalchemy.event.listens_for(database.engine, "begin")
     def begin_immediate(connection: sqlalchemy.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    storage.engine.dispose()  # connections from before the listeners
-    return storage
+    database.engine.dispose()  # connections from before the listeners
+    return database
 
 
 class Study:
@@ -74,7 +79,7 @@ class Study:
         self.space = config.space
         self.run = uuid.uuid4().hex[:12]
         self._lock = lock
-        self._database = open_storage(url_of(storage))
+        self._database = open_storage(storage)
         self._id = _study_id(self._database, config)
         self._cached = optuna.storages.get_storage(self._database)  # finished trials, read once
         self._sampler = make_sampler(self.search.sampler, self.space, config.seed)
@@ -94,18 +99,18 @@ class Study:
             StudyBusyError: another living process owns it.
             InputError: the stored config, or the data, differ in what affects results.
         """
-        lock = StudyLock(url_of(storage), config.study)
+        lock = StudyLock(storage, config.study)
         if not lock.acquire():
             raise StudyBusyError(busy_message(storage, config.study))
         try:
             check_resume(storage, config, fingerprint)
             study = cls(storage, config, lock)
-            study._set(attributes.FINGERPRINT, fingerprint)
-            study._set(attributes.PLANNED, planned)
-            study._set(attributes.VERSION, __version__)
             study._set(attributes.COORDINATOR, _coordinator(study.run))
             study._set(attributes.CONFIG, config.plain())
+            study._set(attributes.FINGERPRINT, fingerprint)
+            study._set(attributes.VERSION, __version__)
             study._bury_the_dead()
+            study._set(attributes.PLANNED, max(planned, len(last_attempts(study.trials()))))
         except BaseException:
             lock.release()
             raise
@@ -156,27 +161,34 @@ class Study:
         )
 
     def _create(self, params: Params, attrs: Mapping[str, Any]) -> int:
-        distributions = {name: self._distributions[name] for name in params}
-        while True:
-            template = optuna.trial.create_trial(
-                state=TrialState.RUNNING,
-                params={name: to_optuna(params[name]) for name in distributions},
-                distributions=distributions,
-                user_attrs=dict(attrs),
-            )
-            try:
-                return self._database.create_new_trial(self._id, template)
-            except ValueError:
-                # Optuna refuses other choices for a name than the first trial had; a grid may have
-                # gained some since. The attribute `params` holds them in any case.
-                before = len(distributions)
-                distributions = {
-                    name: distribution
-                    for name, distribution in distributions.items()
-                    if not isinstance(distribution, optuna.distributions.CategoricalDistribution)
-                }
-                if len(distributions) == before:
-                    raise
+        try:
+            return self._create_with(params, attrs)
+        except ValueError:
+            # Optuna refuses other choices for a name than the first trial had, and a grid may have
+            # gained some since. The attribute `params` holds all of them in any case.
+            return self._create_with(self._compatible(params), attrs)
+
+    def _create_with(self, params: Params, attrs: Mapping[str, Any]) -> int:
+        template = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params={name: to_optuna(value) for name, value in params.items()},
+            distributions={name: self._distributions[name] for name in params},
+            user_attrs=dict(attrs),
+        )
+        return self._database.create_new_trial(self._id, template)
+
+    def _compatible(self, params: Params) -> Params:
+        """The parameters that Optuna takes beside those of the trials before."""
+        stored: dict[str, BaseDistribution] = {}
+        for trial in self._database.get_all_trials(self._id, deepcopy=False):
+            stored = {**trial.distributions, **stored}
+        return {
+            name: value
+            for name, value in params.items()
+            if name not in stored
+            or not isinstance(stored[name], CategoricalDistribution)
+            or stored[name] == self._distributions[name]
+        }
 
     def report(self, number: int, result: EpochResult) -> None:
         """Store the objective after an epoch."""
@@ -258,7 +270,8 @@ def check_resume(storage: str, config: Config, fingerprint: str | None = None) -
     if changed:
         lines = "\n".join(f"  {line}" for line in changed)
         raise InputError(f"study {config.study} was started with other values:\n{lines}\n{other}")
-    if fingerprint is not None and attrs.get(attributes.FINGERPRINT) != fingerprint:
+    stored = attrs.get(attributes.FINGERPRINT)
+    if None not in (fingerprint, stored) and stored != fingerprint:
         raise InputError(
             f"study {config.study} was started with other images than data.root holds now. {other}"
         )
@@ -278,11 +291,11 @@ def remove(storage: str, name: str) -> None:
     Raises:
         StudyBusyError: a living process owns it.
     """
-    lock = StudyLock(url_of(storage), name)
+    lock = StudyLock(storage, name)
     if not lock.acquire():
         raise StudyBusyError(busy_message(storage, name))
     try:
-        database = open_storage(url_of(storage))
+        database = open_storage(storage)
         database.delete_study(database.get_study_id_from_name(name))
         database.engine.dispose()
     finally:
@@ -290,26 +303,22 @@ def remove(storage: str, name: str) -> None:
 
 
 def _study_id(database: RDBStorage, config: Config) -> int:
+    """The study's id; it is created when absent, and anew where its creation was cut short."""
     assert config.search is not None
     direction = StudyDirection[DIRECTIONS[config.search.objective].upper()]
     try:
         study_id = database.get_study_id_from_name(config.study)
     except KeyError:
         return database.create_new_study([direction], config.study)
-    # Without our attribute it is ours only as a creation that was cut short.
-    if attributes.CONFIG not in database.get_study_user_attrs(study_id) and (
-        database.get_n_trials(study_id)
-    ):
+    if attributes.CONFIG in database.get_study_user_attrs(study_id):
+        return study_id
+    if database.get_n_trials(study_id):
         raise InputError(
             f"study {config.study} was made by another program. Give yours a name: --name NAME."
         )
-    return study_id
+    database.delete_study(study_id)
+    return database.create_new_study([direction], config.study)
 
 
 def _coordinator(run: str) -> dict[str, Any]:
     return {"run": run, "host": socket.gethostname(), "pid": os.getpid(), "started": time.time()}
-
-
-def trial_folder(study: str, number: int) -> Path:
-    """Where a trial's log and config are kept."""
-    return Path("runs") / study / str(number)
