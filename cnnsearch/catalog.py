@@ -35,12 +35,15 @@ class Activation(Row):
         arguments: keyword arguments of its constructor.
         pieces: linear pieces the layer before it computes for each unit (maxout: 2).
         monotone: never falls, so that max pooling may be done before it.
+        learned: trained values of its own in each layer (prelu: 1). Its module sets them in
+            `reset_parameters`.
     """
 
     target: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     pieces: int = 1
     monotone: bool = True
+    learned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,8 @@ class Dataset(Row):
         target: import path of torchvision's class, or of our own reader.
         shape: (C, H, W), or None where the images decide.
         classes: number of classes, or None where the folders decide.
-        files: what is expected below `root`, for the message when it is absent.
+        files: paths below `root` by which a cached copy is known to be of these very files: those
+            named here, and all that lie beside them in a folder of the data set's own.
         extra: the extra of pyproject.toml that it needs.
     """
 
@@ -83,7 +87,8 @@ class Preprocessor(Row):
 
     Args:
         mean: over what the mean is taken: None, "image" (per pixel) or "channel".
-        std: divide by the standard deviation per channel.
+        std: divide by the standard deviation per channel: of all its pixels around their one mean,
+            whatever is subtracted.
     """
 
     mean: str | None
@@ -157,12 +162,14 @@ ACTIVATIONS = _table(
         Activation("relu", "max(0, x): fast, units can die", "torch.nn:ReLU"),
         Activation("leaky_relu", "max(0.01 x, x)", "torch.nn:LeakyReLU", {"negative_slope": 0.01}),
         # One learned slope a layer; it may turn negative, hence not monotone.
-        Activation("prelu", "max(a x, x), slope a learned", "torch.nn:PReLU", monotone=False),
+        Activation(
+            "prelu", "max(a x, x), slope a learned", "torch.nn:PReLU", monotone=False, learned=1
+        ),
         Activation("elu", "x above 0, exp(x) - 1 below", "torch.nn:ELU"),
         Activation(
             "maxout",
             "max of two linear pieces: twice the weights",
-            "cnnsearch.model:Maxout",
+            "cnnsearch.model.activations:Maxout",
             pieces=2,
         ),
         Activation("selu", "elu scaled so that signals keep their variance", "torch.nn:SELU"),
@@ -175,19 +182,23 @@ ACTIVATIONS = _table(
 
 INIT_SCHEMES = _table(
     [
-        InitScheme("zeros", "all weights 0: every neuron stays the same", "cnnsearch.model:zeros"),
-        InitScheme("normal", "N(0, STD²), written normal:0.01", "cnnsearch.model:normal", "STD"),
-        InitScheme("xavier", "N(0, 1/fan_in), the lectures' Xavier", "cnnsearch.model:xavier"),
-        InitScheme("he", "N(0, 2/fan_in), for relu (He et al. 2015)", "cnnsearch.model:he"),
         InitScheme(
-            "glorot", "N(0, 2/(fan_in + fan_out)), torch's Xavier", "cnnsearch.model:glorot"
+            "zeros", "all weights 0: every neuron stays the same", "cnnsearch.model.init:zeros"
         ),
-        InitScheme("orthogonal", "orthonormal rows or columns", "cnnsearch.model:orthogonal"),
+        InitScheme(
+            "normal", "N(0, STD²), written normal:0.01", "cnnsearch.model.init:normal", "STD"
+        ),
+        InitScheme("xavier", "N(0, 1/fan_in), the lectures' Xavier", "cnnsearch.model.init:xavier"),
+        InitScheme("he", "N(0, 2/fan_in), for relu (He et al. 2015)", "cnnsearch.model.init:he"),
+        InitScheme(
+            "glorot", "N(0, 2/(fan_in + fan_out)), torch's Xavier", "cnnsearch.model.init:glorot"
+        ),
+        InitScheme("orthogonal", "orthonormal rows or columns", "cnnsearch.model.init:orthogonal"),
         InitScheme(
             "lsuv",
             "orthogonal, then each layer scaled to unit variance on data",
-            "cnnsearch.model:orthogonal",
-            rescale="cnnsearch.model:unit_variance",
+            "cnnsearch.model.init:orthogonal",
+            rescale="cnnsearch.model.init:unit_variance",
         ),
     ]
 )

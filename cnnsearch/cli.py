@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -28,6 +31,8 @@ VERBS = (
     "choices",
     "schema",
 )
+# Writing fails so where a disk or a quota is full, or a device is broken.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class _Verbs(click.Group):
@@ -42,6 +47,14 @@ class _Verbs(click.Group):
         command = importlib.import_module(f"cnnsearch.commands.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Whole summaries: where a terminal is too narrow they wrap (click cuts them)."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, verb.get_short_help_str(limit=1000)) for name, verb in commands if verb]
+            )
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -73,36 +86,89 @@ def group() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit."""
+    if "_CNNSEARCH_COMPLETE" in os.environ:
+        group.main(prog_name="cnnsearch")  # click answers the shell that completes a command line
     sys.exit(run(arguments))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the program and return its exit code.
+    """Run the program and return its exit code; what it wrote has left it by then.
 
     The traceback of an error that is not a defect is shown with CNNSEARCH_DEBUG=1 only.
     """
     try:
-        result = group.main(
-            args=None if arguments is None else list(arguments),
-            prog_name="cnnsearch",
-            standalone_mode=False,
-            obj=list(sys.argv[1:] if arguments is None else arguments),
-        )
-    except click.ClickException as error:
+        code = _answer(sys.argv[1:] if arguments is None else list(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone (`cnnsearch list | head`); nothing is wrong.
+        _drop_unwritten()
+        return 0
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _drop_unwritten()
+        with contextlib.suppress(OSError):
+            click.echo(f"cannot write: {error.strerror}. Make room, or write elsewhere.", err=True)
+        return 1
+    return code
+
+
+def _answer(words: list[str]) -> int:
+    try:
+        # `group.main` would do this too, but it ends the process with 1 on a broken pipe.
+        with group.make_context("cnnsearch", list(words), obj=words) as context:
+            result = group.invoke(context)
+    except click.exceptions.Exit as wanted:
+        return wanted.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return 2
-    except click.exceptions.Abort:
+    except click.ClickException as error:
+        click.echo(_line(_usage(error, words)), err=True)
+        return 2
+    except (click.exceptions.Abort, EOFError, KeyboardInterrupt):
+        click.echo(err=True)  # ends the line that shows ^C
         return 130
-    except BrokenPipeError:
-        # The reader of stdout has gone (`cnnsearch list | head`); nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except CnnsearchError as error:
         if os.environ.get("CNNSEARCH_DEBUG") == "1":
             traceback.print_exc()
         click.echo(_line(str(error)), err=True)
         return error.exit_code
     return result if isinstance(result, int) else 0
+
+
+def _drop_unwritten() -> None:
+    """Let go of what cannot be written, or Python fails on it again when it exits."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _usage(error: click.ClickException, words: Sequence[str]) -> str:
+    """A wrong command line in one line: verb, what is wrong, where to look."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    named = [word for word in words[:1] if word in VERBS]
+    verb = context.command_path if context else " ".join(["cnnsearch", *named])
+    if isinstance(error, click.NoSuchOption):
+        text = f"no such option {error.option_name}.{_near_option(error)}"
+    else:
+        text = " ".join(error.format_message().split()).removeprefix("Invalid value for ")
+        # click quotes the names of options and arguments; quotes are for what the user wrote.
+        text = re.sub(r"'(--?[\w-]+|[A-Z[][A-Z []*\]?)\.*'", r"\1", text)
+        if text[1:2].islower():  # not the name of an argument
+            text = text[:1].lower() + text[1:]
+    end = "" if text.endswith((".", "?")) else "."
+    return f"{verb}: {text}{end} See {verb} --help."
+
+
+def _near_option(error: click.NoSuchOption) -> str:
+    from difflib import get_close_matches
+
+    names = {option.lstrip("-"): option for option in error.possibilities or ()}
+    near = get_close_matches(error.option_name.lstrip("-"), names, 1)
+    return f" Did you mean {names[near[0]]}?" if near else ""
 
 
 def _line(text: str) -> str:

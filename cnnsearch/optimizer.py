@@ -6,6 +6,7 @@ import inspect
 import math
 import pkgutil
 from collections.abc import Iterator
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -46,6 +47,7 @@ def decayed(model: nn.Module) -> Iterator[nn.Parameter]:
     return (parameter for parameter in model.parameters() if parameter.ndim > 1)
 
 
+@lru_cache(maxsize=64)
 def state_tensors(section: Train) -> int:
     """How many tensors of a weight's size the optimizer keeps beside it; found by trying."""
     layer = nn.Linear(3, 3, bias=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import count as count_from
+from itertools import islice
 
 from cnnsearch import catalog
 from cnnsearch.config import Config
@@ -12,6 +14,9 @@ from cnnsearch.ranking import last_attempts
 from cnnsearch.records import Start, State, Trial
 from cnnsearch.space import Grid, point_key, random_point, trial_seed
 from cnnsearch.study.samplers import draw, make_sampler
+
+# Of a long search so many points are looked at for samples.
+_LOOKED_AT = 1000
 
 
 def planned(config: Config, trials: int | None = None) -> int:
@@ -22,27 +27,11 @@ def planned(config: Config, trials: int | None = None) -> int:
     """
     assert config.search is not None
     assert config.space is not None
-    if not catalog.SAMPLERS[config.search.sampler].finite:
-        assert config.search.trials is not None, "config checks this"
-        return config.search.trials
-    size = Grid(config.space).size
-    wanted = trials or config.search.trials
-    return size if wanted is None else min(wanted, size)
-
-
-def places(config: Config, count: int) -> Iterable[int]:
-    """The points of a search in the order they are run.
-
-    A part of a grid is taken in an order shuffled by the seed.
-    """
-    assert config.search is not None
-    assert config.space is not None
     if catalog.SAMPLERS[config.search.sampler].finite:
-        grid = Grid(config.space)
-        if count < grid.size:
-            shuffled = grid.shuffled(config.seed)
-            return (place for place, _ in zip(shuffled, range(count), strict=False))
-    return range(count)
+        size = Grid(config.space).size
+        return size if trials is None else min(trials, size)
+    assert config.search.trials is not None, "config checks this"
+    return config.search.trials
 
 
 def remaining(
@@ -50,31 +39,48 @@ def remaining(
 ) -> deque[Start]:
     """What has to run: each point that has not ended, with its next attempt.
 
-    Points of tpe have no parameters yet: they depend on the trials before them.
-
     Args:
         trials: all attempts so far.
-        count: see `planned`.
+        count: number of points in all, those that have ended included; see `planned`.
     """
-    attempts = {trial.key: trial for trial in last_attempts(trials)}
+    last = {trial.key: trial for trial in last_attempts(trials)}
     again = {State.KILLED, State.RUNNING} | ({State.FAILED} if retry_failed else set())
-    found: deque[Start] = deque()
-    for start in _starts(config, count):
-        last = attempts.get(start.key)
-        if last is None:
-            found.append(start)
-        elif last.state in again:
-            found.append(replace(start, attempt=last.attempt + 1, params=last.params))
-    return found
+    old = [
+        Start(trial.point, trial.key, trial.attempt + 1, trial.seed, trial.params)
+        for trial in last.values()
+        if trial.state in again
+    ]
+    unseen = (start for start in _starts(config, count) if start.key not in last)
+    new = islice(unseen, max(0, count - len(last)))
+    room = max(0, count - (len(last) - len(old)))
+    return deque([*old[:room], *_numbered(new, {trial.point for trial in last.values()})])
+
+
+def _numbered(starts: Iterable[Start], taken: set[int]) -> Iterator[Start]:
+    """New points, with free numbers where a grid has grown and their places are taken."""
+    free = count_from(max(taken, default=-1) + 1)
+    for start in starts:
+        point = start.point if start.point not in taken else next(free)
+        while point in taken:
+            point = next(free)
+        taken.add(point)
+        yield replace(start, point=point)
 
 
 def _starts(config: Config, count: int) -> Iterator[Start]:
-    """The first attempt of each point, in order."""
+    """The first attempt of each point, in the order they are run.
+
+    A part of a grid is taken in an order shuffled by the seed. Points of tpe have no parameters
+    yet: they depend on the trials before them.
+    """
     assert config.search is not None
     assert config.space is not None
     row = catalog.SAMPLERS[config.search.sampler]
+    places: Iterable[int] = range(count)
+    if row.finite and count < (grid := Grid(config.space)).size:
+        places = grid.shuffled(config.seed)
     sampler = make_sampler(row.name, config.space, config.seed)
-    for k in places(config, count):
+    for k in places:
         params = {} if row.sequential else draw(sampler, None, config.space, k)
         key = point_key(params) if row.finite else str(k)
         yield Start(k, key, 1, trial_seed(config.seed, key if row.finite else k), params)
@@ -84,9 +90,7 @@ def samples(config: Config, count: int, most: int = 3) -> list[Config]:
     """Single runs from all over a search, to measure what a trial costs."""
     assert config.search is not None
     assert config.space is not None
-    chosen = list(places(config, count))
-    some = sorted({chosen[i * (len(chosen) - 1) // max(1, most - 1)] for i in range(most)})
-    if catalog.SAMPLERS[config.search.sampler].finite:
-        grid = Grid(config.space)
-        return [config.at(grid[place], config.seed) for place in some]
-    return [config.at(random_point(config.space, config.seed, k), config.seed) for k in some]
+    starts = list(islice(_starts(config, count), min(count, _LOOKED_AT)))
+    some = sorted({i * (len(starts) - 1) // max(1, most - 1) for i in range(most)})
+    points = [starts[i].params or random_point(config.space, config.seed, i) for i in some]
+    return [config.at(params, config.seed) for params in points]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import islice
 
 import torch
 
@@ -12,12 +14,15 @@ from cnnsearch import data, model, runner
 from cnnsearch.config import Config, placed, structures
 from cnnsearch.config.sections import Model, Train
 from cnnsearch.errors import InputError
-from cnnsearch.records import EpochResult, Params
+from cnnsearch.guard import Diverged, DivergenceGuard
+from cnnsearch.records import Params
 from cnnsearch.render.text import value_text
 from cnnsearch.space import Range
+from cnnsearch.train import Batches, train
 
 # A trial's time is read off epochs of so many steps.
 _TIMED_STEPS = (2, 6)
+VALIDATION_BATCH = 1024
 
 
 @dataclass(frozen=True)
@@ -83,33 +88,69 @@ def default_jobs(device: torch.device, threads: int) -> int:
     return max(1, cores // threads)
 
 
-def estimate_seconds(configs: Sequence[Config], ready: Preflight) -> float:
-    """Mean time of one trial, from a few steps of each of `configs`, which are single runs.
+def estimate_seconds(configs: Sequence[Config], ready: Preflight) -> float | None:
+    """Mean time of one trial's training, from a few steps of each of `configs`, single runs.
 
-    Divergence and pruning shorten a search, which this does not foresee.
+    None where not one of them can be trained. Divergence and pruning shorten a search, workers that
+    share the machine lengthen it; neither is foreseen.
     """
-    return sum(_trial_seconds(config, ready) for config in configs) / len(configs)
+    times = [seconds for config in configs if (seconds := _trial_seconds(config, ready))]
+    return sum(times) / len(times) if times else None
 
 
-def _trial_seconds(config: Config, ready: Preflight) -> float:
-    """A line through the times of a short and a longer epoch: what is fixed, and what steps add."""
+def _trial_seconds(config: Config, ready: Preflight) -> float | None:
+    """A line through the times of a short and a longer epoch: what is fixed, and what a step adds.
+
+    Fixed is one batch of the validation split, for which all are counted.
+    """
+    whole = data.prepare(ready.images, config.data, ready.device)
+    few, more = (_FewSteps(whole, steps) for steps in _TIMED_STEPS)
+    short, long = (
+        _epoch_seconds(config, few, ready.device),
+        _epoch_seconds(config, more, ready.device),
+    )
+    if short is None or long is None:
+        return None
     batch = config.train.batch_size
-    whole = data.prepare(ready.images, config.data, ready.device).train_size
-    images = [min(steps * batch, whole) for steps in _TIMED_STEPS]
-    times = [_epoch_seconds(config, count) for count in images]
-    if images[0] == images[-1]:
-        return config.train.epochs * times[-1]
-    per_image = max(0.0, (times[-1] - times[0]) / (images[-1] - images[0]))
-    return config.train.epochs * (times[-1] + per_image * (whole - images[-1]))
+    added = more.steps(batch) - few.steps(batch)
+    if not added:  # the whole epoch was timed
+        return config.train.epochs * long
+    step = max(0.0, long - short) / added
+    fixed = max(0.0, long - step * more.steps(batch))
+    validations = math.ceil(whole.validation_size / VALIDATION_BATCH)
+    return config.train.epochs * (whole.steps(batch) * step + validations * fixed)
 
 
-def _epoch_seconds(config: Config, images: int) -> float:
-    """The faster of two epochs over so many images, after one to warm up."""
+def _epoch_seconds(config: Config, few: _FewSteps, device: torch.device) -> float | None:
+    """The faster of two epochs over a few steps, after one to warm up; None if it diverges."""
     harmless: Params = {"lr": 1e-6, "epochs": 3, "warmup_epochs": 0.0, "init": "he"}
-    short = config.at(harmless, config.seed)
-    short = replace(short, data=short.data.model_copy(update={"limit": images}))
-    epochs = [item for item in runner.run(short) if isinstance(item, EpochResult)]
+    config = config.at(harmless, config.seed)
+    guard = DivergenceGuard(few.whole.classes, None, 10**9)
+    order = torch.Generator().manual_seed(config.seed)
+    runner.settle(config.threads)
+    try:
+        network = runner.make_network(config, few.whole, device)
+        epochs = list(train(network, few, config.train, guard, order))
+    except (Diverged, RuntimeError):  # out of memory among them: the trial itself will say so
+        return None
     return min(epoch.seconds for epoch in epochs[1:])
+
+
+@dataclass(frozen=True)
+class _FewSteps:
+    """The first batches of a data set in the place of all, and one of the validation split."""
+
+    whole: data.TrialData
+    count: int
+
+    def steps(self, batch_size: int) -> int:
+        return min(self.count, self.whole.steps(batch_size))
+
+    def batches(self, batch_size: int, generator: torch.Generator) -> Batches:
+        return islice(self.whole.batches(batch_size, generator), self.count)
+
+    def validation_batches(self) -> Batches:
+        return islice(self.whole.validation_batches(VALIDATION_BATCH), 1)
 
 
 def layer_tables(ready: Preflight) -> list[tuple[list[Model], list[model.LayerRow]]]:

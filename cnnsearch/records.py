@@ -89,12 +89,14 @@ class Task:
         config: the resolved config of a single run, as plain data.
         folder: where the worker writes its log.
         waits: pause after each epoch until the coordinator says whether to go on (pruners).
+        fingerprint: of the images that the study was started with; None takes what is there.
     """
 
     number: int
     config: Mapping[str, Any]
     folder: str
     waits: bool = False
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

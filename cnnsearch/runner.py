@@ -12,9 +12,9 @@ import torch
 from torch import Generator, nn
 
 from cnnsearch.config.config import Config
-from cnnsearch.data import TrialData, load, prepare
+from cnnsearch.data import Images, TrialData, load, prepare
 from cnnsearch.data.readings import add_reading
-from cnnsearch.errors import CnnsearchError, InputError
+from cnnsearch.errors import CnnsearchError, DataError, InputError
 from cnnsearch.guard import Diverged, DivergenceGuard
 from cnnsearch.model import build, initialise
 from cnnsearch.records import EpochResult, Outcome, State
@@ -24,7 +24,9 @@ PROBE_IMAGES = 256
 """Images that init schemes may look at."""
 
 
-def run(config: Config, test: bool = False) -> Iterator[EpochResult | Outcome]:
+def run(
+    config: Config, test: bool = False, fingerprint: str | None = None
+) -> Iterator[EpochResult | Outcome]:
     """Run one trial: its epochs as they end, and last how it ended.
 
     Equal configs give equal numbers to the last digit, on a CPU with the same number of threads.
@@ -34,15 +36,17 @@ def run(config: Config, test: bool = False) -> Iterator[EpochResult | Outcome]:
     Args:
         test: after the last epoch read the test set once, which is counted; the facts then hold
             `test_loss`, `test_accuracy` and `test_readings`.
+        fingerprint: of the images that are expected; None takes what is there.
 
     Raises:
         CnnsearchError: the user's input is wrong (InputError, DataError); not a trial's failure.
     """
-    _settle(config.threads)
+    settle(config.threads)
     device = resolve_device(config.device)
     facts: dict[str, Any] = {"device": str(device)}
     try:
-        yield from _trial(config, device, test, facts)
+        images = _images(config, fingerprint)
+        yield from _trial(config, images, device, test, facts)
     except Diverged as lost:
         facts |= {"step": lost.step, "epoch": lost.epoch, "loss": lost.loss, "limit": lost.limit}
         outcome = Outcome(State.DIVERGED, lost.reason, facts)
@@ -75,7 +79,7 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def _settle(threads: int) -> None:
+def settle(threads: int) -> None:
     """Set what holds for the whole process."""
     # Signals that die away in deep nets become denormal numbers, which a CPU computes slowly: a
     # step of 10 relu layers of 500 units, normal:0.00001, took 364 ms, and 15 ms flushed to 0.
@@ -84,15 +88,21 @@ def _settle(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+def _images(config: Config, fingerprint: str | None) -> Images:
+    images = load(config.data)
+    if fingerprint not in (None, images.fingerprint):
+        raise DataError("the images in data.root are others than when the study began.")
+    return images
+
+
 def _trial(
-    config: Config, device: torch.device, test: bool, facts: dict[str, Any]
+    config: Config, images: Images, device: torch.device, test: bool, facts: dict[str, Any]
 ) -> Iterator[EpochResult]:
     """Train the trial's network, adding to `facts` what becomes known."""
-    images = load(config.data)
     data = prepare(images, config.data, device)
     # Asked for at once, though read last: a missing test set is told before any training.
     tests = data.test_batches() if test else None
-    model = _network(config, data, device)
+    model = make_network(config, data, device)
     facts["classes"] = data.classes
     facts["parameters"] = sum(parameter.numel() for parameter in model.parameters())
     guard = DivergenceGuard(data.classes, config.abort.loss_ratio, config.abort.check_every)
@@ -107,7 +117,7 @@ def _trial(
         facts["test_loss"], facts["test_accuracy"] = evaluate(model, tests)
 
 
-def _network(config: Config, data: TrialData, device: torch.device) -> nn.Sequential:
+def make_network(config: Config, data: TrialData, device: torch.device) -> nn.Sequential:
     """Build and initialise the network; on the meta device first, so that nothing is drawn twice.
 
     Raises:
@@ -135,6 +145,7 @@ def _failed(error: Exception, facts: dict[str, Any]) -> Outcome:
     text = str(error).strip().splitlines()
     message = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
     facts |= {
+        "type": type(error).__name__,
         "error": message,
         "where": f"{Path(frame.filename).name}:{frame.lineno}",
         "traceback": "".join(traceback.format_exception(error)),

@@ -1,6 +1,7 @@
 """The coordinator: next point -> executor -> outcome -> study.
 
-A generator of events: whoever consumes them draws the display; closing it ends the search.
+A generator of events: whoever consumes them draws the display; closing it ends the search. The
+executor is closed by whoever made it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from cnnsearch.study.store import Study
 # So many failures in a row, with one exception at one line, are a defect of the set-up.
 FAILURES_IN_A_ROW = 5
 _LOOK_S = 0.25
+_INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ class Coordinator:
         self._limits = limits
         self._running: dict[int, _Running] = {}
         self._losses: dict[str, int] = {}
-        self._failures: deque[tuple[str, str]] = deque(maxlen=FAILURES_IN_A_ROW)
+        self._failures: deque[tuple[str | None, str | None]] = deque(maxlen=FAILURES_IN_A_ROW)
+        self._defect: Outcome | None = None
 
     def run(self, waiting: deque[Start]) -> Iterator[Event]:
         """Run all that waits, telling what happens.
@@ -93,8 +96,8 @@ class Coordinator:
                 messages = self._executor.wait(_LOOK_S)
                 for message in messages:
                     yield from self._take(message, waiting)
-                if not messages:
-                    yield Tick()
+                self._stop_on_failures()
+                yield Tick()
         finally:
             self._kill_all()
 
@@ -109,8 +112,9 @@ class Coordinator:
         config = self._config.at(trial.params, trial.seed)
         (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
         self._running[trial.number] = _Running(start, trial)
+        prunes = catalog.PRUNERS[search.pruner].target is not None
         self._executor.submit(
-            Task(trial.number, config.plain(), str(folder), waits=search.pruner != "none")
+            Task(trial.number, config.plain(), str(folder), prunes, self._study.fingerprint)
         )
         return trial
 
@@ -128,13 +132,12 @@ class Coordinator:
             yield self._end(running, self._after_loss(running.start, content, waiting))
         else:
             yield self._end(running, content)
-            self._count_failure(content)
 
     def _judge(self, running: _Running, result: EpochResult) -> Iterator[Event]:
         """Let a trial go on after an epoch, or prune it."""
         search = self._config.search
         assert search is not None
-        if search.pruner == "none":
+        if catalog.PRUNERS[search.pruner].target is None:
             return
         number = running.trial.number
         last = result.epoch >= self._config.at(running.trial.params, 0).train.epochs
@@ -149,6 +152,8 @@ class Coordinator:
         """Killed and to be tried again, or failed where the retries are used up."""
         search = self._config.search
         assert search is not None
+        if self._limits.interrupted():
+            return Outcome(State.KILLED, _INTERRUPTED)
         self._losses[start.key] = self._losses.get(start.key, 0) + 1
         losses = self._losses[start.key]
         if losses > search.retries:
@@ -157,28 +162,40 @@ class Coordinator:
         waiting.appendleft(replace(start, attempt=start.attempt + 1))
         return Outcome(State.KILLED, lost.reason)
 
-    def _count_failure(self, outcome: Outcome) -> None:
-        if outcome.state is not State.FAILED:
-            self._failures.clear()
-            return
-        self._failures.append((outcome.facts.get("error", ""), outcome.facts.get("where", "")))
-        if len(self._failures) == FAILURES_IN_A_ROW and len(set(self._failures)) == 1:
-            raise CnnsearchError(
-                f"{FAILURES_IN_A_ROW} trials in a row failed in the same way, the search stops: "
-                f"{outcome.reason} ({outcome.facts.get('where', '')})\n"
-                f"Once mended: cnnsearch run FILE --retry failed"
-            )
-
     def _end(self, running: _Running, outcome: Outcome) -> Ended:
+        if outcome.state is not State.KILLED:
+            self._count_failure(outcome)
         del self._running[running.trial.number]
         _settle(trial_folder(self._study.name, running.trial.number))
         return Ended(self._study.finish(running.trial, outcome, running.curve))
 
+    def _count_failure(self, outcome: Outcome) -> None:
+        kind = (outcome.facts.get("type"), outcome.facts.get("where"))
+        if outcome.state is not State.FAILED:
+            self._failures.clear()
+        else:
+            self._failures.append(kind)
+        if self._failures.count(kind) == FAILURES_IN_A_ROW:
+            self._defect = outcome
+
+    def _stop_on_failures(self) -> None:
+        """End the search where one failure came five times in a row.
+
+        Raises:
+            CnnsearchError: it did.
+        """
+        if self._defect is not None:
+            raise CnnsearchError(
+                f"{FAILURES_IN_A_ROW} trials in a row failed in the same way, the search stops: "
+                f"{self._defect.reason} ({self._defect.facts.get('where', 'worker')})\n"
+                "Once mended: cnnsearch run FILE --retry failed"
+            )
+
     def _kill_all(self) -> None:
-        for number in list(self._running):
-            self._executor.kill(number)
+        """Mark what still runs as killed; its workers end when the executor is closed."""
+        reason = _INTERRUPTED if self._limits.interrupted() else "the search stopped"
         for running in list(self._running.values()):
-            self._end(running, Outcome(State.KILLED, "interrupted"))
+            self._end(running, Outcome(State.KILLED, reason))
 
 
 def _partial(folder: Path) -> Path:

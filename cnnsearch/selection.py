@@ -7,6 +7,7 @@ Python.
 from __future__ import annotations
 
 import ast
+import itertools
 import operator
 import re
 import warnings
@@ -100,7 +101,9 @@ def _range(trials: Sequence[Trial], first: int, last: int, study: str) -> list[T
     return [by_number[number] for number in range(first, last + 1) if number in by_number]
 
 
-def where(trials: Sequence[Trial], condition: str, parameters: Sequence[str]) -> list[Trial]:
+def where(
+    trials: Sequence[Trial], condition: str, parameters: Sequence[str], objective: str = "value"
+) -> list[Trial]:
     """The trials that meet a condition such as `lr < 1e-3 and activation in (relu, tanh)`.
 
     A comparison with something that a trial does not have (an inactive hyperparameter, the value
@@ -110,17 +113,20 @@ def where(trials: Sequence[Trial], condition: str, parameters: Sequence[str]) ->
 
     Args:
         parameters: names of the study's hyperparameters.
+        objective: what the study compares; its name stands for `value`.
 
     Raises:
         InputError: not a condition, an unknown name, or values that cannot be compared.
     """
     tree = _parse(condition)
-    names = [*NAMES, *(name for name in parameters if name not in NAMES)]
+    names = list(dict.fromkeys([*NAMES, objective, *parameters]))
     names += [f"params.{name}" for name in parameters]
     rules = _Rules(condition, names, _words(trials))
     try:
         rules.check(tree)
-        return [trial for trial in trials if rules.truth(tree, _row(trial))]
+        return [
+            trial for trial in trials if rules.truth(tree, {**_row(trial), objective: trial.value})
+        ]
     except RecursionError as error:
         raise InputError(f"--where: nested too deeply. {EXAMPLE}") from error
 
@@ -241,16 +247,10 @@ class _Rules:
             case ast.UnaryOp():
                 return not self.truth(node.operand, row)
             case ast.Compare():
-                operands = [self._operand(part, row) for part in (node.left, *node.comparators)]
-                for i, sign in enumerate(node.ops):
-                    # `in (relu)` is a list of one, although it has no comma.
-                    if isinstance(sign, ast.In | ast.NotIn) and self._is_literal(
-                        node.comparators[i]
-                    ):
-                        operands[i + 1] = [operands[i + 1]]
+                sides = itertools.pairwise((node.left, *node.comparators))
                 return all(
-                    self._compare(sign, left, right)
-                    for sign, left, right in zip(node.ops, operands, operands[1:], strict=False)
+                    self._compare(sign, self._operand(left, row), self._right(sign, right, row))
+                    for sign, (left, right) in zip(node.ops, sides, strict=True)
                 )
         value = self._operand(node, row)
         if value is not None and not isinstance(value, bool):
@@ -259,14 +259,11 @@ class _Rules:
             )
         return bool(value)
 
-    def _is_literal(self, node: ast.expr) -> bool:
-        """Whether a node stands for one value, and not for a field or a list."""
-        name = _name(node)
-        return (
-            name not in self._names
-            if name is not None
-            else not isinstance(node, ast.Tuple | ast.List)
-        )
+    def _right(self, sign: ast.cmpop, node: ast.expr, row: Mapping[str, Any]) -> Any:
+        """The right side of a comparison: `in (relu)` is a list of one, comma or not."""
+        value = self._operand(node, row)
+        listed = isinstance(node, ast.Tuple | ast.List) or _name(node) in self._names
+        return [value] if isinstance(sign, ast.In | ast.NotIn) and not listed else value
 
     def _operand(self, node: ast.expr, row: Mapping[str, Any]) -> Any:
         name = _name(node)

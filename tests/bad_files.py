@@ -64,6 +64,16 @@ FIELDS = [
         "bad.yaml:2: search.timeout: '1:30' is no duration. Write 90s, 30m, 2h or 1h30m."),
     Bad("trials 0", "data: {name: digits}\nsearch: {trials: 0}\nspace: {lr: [1, 2]}",
         "bad.yaml:2: search.trials: 0 does not fit. Write a whole number"),
+    Bad("section misspelt", "data: {name: digits}\nserach: {trials: 3}\nspace: {lr: [1, 2]}",
+        "bad.yaml:2: serach: unknown name. Did you mean search?"),
+    Bad("trials misspelt", "data: {name: digits}\nsearch: {trails: 3}\nspace: {lr: [1, 2]}",
+        "bad.yaml:2: search.trails: unknown name. Did you mean trials?"),
+    Bad("trials without section", "data: {name: digits}\ntrials: 3\nspace: {lr: [1, 2]}",
+        "bad.yaml:2: trials: belongs to the section search. Move it there."),
+    Bad("data misspelt", "dta: {name: digits}",
+        "bad.yaml:1: dta: unknown name. Did you mean data?"),
+    Bad("name misspelt", "data: {nmae: digits}",
+        "bad.yaml:1: data.nmae: unknown name. Did you mean name?"),
     Bad("no trials", "data: {name: digits}\nspace: {lr: [1, 2]}",
         "bad.yaml:2: search.trials: is missing. Write search: {trials: 20}, or give -n 20."),
     Bad("batch norm reaches batch size 1",
@@ -108,6 +118,18 @@ YAML = [
 
 OPTIONS = [
     option("-S without value", "momentum", "no value. Write -S KEY=VALUE, such as -S lr=0.01."),
+    option("-S start of a name", "act=relu", "unknown name 'act'. Did you mean activation?"),
+    option("-S unlike any name", "foo=1", "unknown name 'foo'. Write lr, epochs, batch_size, "),
+    option(
+        "-S unlike any of a section",
+        "abort.foo=1",
+        "unknown name 'abort.foo'. Write loss_ratio or check_every.",
+    ),
+    option(
+        "-S unlike any section",
+        "foo.lr1=1",
+        "unknown name 'foo.lr1'. Write data, model, train, abort or search.",
+    ),
     option("-S unknown", "momentun=0.1", "unknown name 'momentun'. Did you mean momentum?"),
     option(
         "-S wrong section", "model.momentum=0.1", "unknown name 'model.momentum'. Did you mean t"
@@ -125,6 +147,11 @@ OPTIONS = [
         "-S of a name in space",
         "lr=0.1",
         "lr stands in space (bad.yaml:4). Delete that line, or write lr: [0.1] there.",
+    ),
+    option(
+        "-S of a name in space with a bad value",
+        "lr=foo",
+        "'foo' does not fit. Write a number above 0. And lr stands in space (bad.yaml:4): ch",
     ),
 ]
 

@@ -111,9 +111,7 @@ RANGES = [
     in_space(
         "high missing", "lr: {low: 0.1}", "high is missing. Write lr: {low: LOW, high: HIGH}."
     ),
-    in_space(
-        "range of names", "activation: {low: 1, high: 2}", "takes no range. Write a list: elu, gelu"
-    ),
+    in_space("range of names", "activation: {low: 1, high: 2}", "takes no range. Write a list: "),
     in_space(
         "unknown key of a range",
         "lr: {low: 0.1, high: 1, pionts: 3}",
@@ -128,6 +126,12 @@ RANGES = [
         "too many values for a grid",
         "batch_size: {low: 2, high: 1000000}",
         "999,999 values for a grid, 10,000 at most. Write points: 6.",
+    ),
+    Bad(
+        "grid above 10,000 points with trials",
+        f"{GRID[:-2]}, trials: 5}}\nspace:\n  lr: {{low: 0.1, high: 1, points: 200}}\n"
+        "  momentum: {low: 0, high: 0.9, points: 51}\n",
+        "bad.yaml:3: space: a grid of 10,200 points. Give -n to run some of them, or fewer values.",
     ),
     Bad(
         "grid above 10,000 points without -n",
@@ -167,8 +171,8 @@ CHOICES = [
     in_space("mixed padding", "padding: [same, 1]", "texts and numbers in one list (1). Write"),
     in_space("unknown choice", "activation: [relu, tahn]",
              "unknown activation 'tahn'. Did you mean t"),
-    in_space("switch as name", "activation: [relu, off]", "unknown activation 'off'. Write elu,"),
-    in_space("on and off", "batchnorm: [on, off]", "'on' does not fit. Write true or false."),
+    in_space("switch as name", "activation: [relu, off]", "unknown activation 'off'. Write "),
+    in_space("on", "batchnorm: [on]", "'on' does not fit. Write true or false."),
     in_space("float for int", "batch_size: [16, 32.0]", "32.0 does not fit. Write a whole number"),
     in_space("empty list", "lr: []", "the list is empty. Write values: a number above 0."),
     in_space("repeated", "lr: [1, 0.1, 1.0]", "1.0 is listed twice. Delete one."),
@@ -186,11 +190,15 @@ CHOICES = [
     in_space("dotted name", "train.lr: [0.1]", "write the bare name lr, without its section."),
     in_space("not searchable", "limit: [10, 20]", "data.limit cannot be searched. Set it outside"),
     in_space("unknown hyperparameter", "learning_rate: [0.1]",
-             "unknown hyperparameter. `cnnsearch schema` lists all there are."),
+             "unknown hyperparameter. Write lr, epochs, batch_size, "),
+    in_space("start of a name", "act: [relu]", "unknown hyperparameter. Did you mean activation?"),
+    in_space("mixed, the first is wrong", "lr: [fast, 0.1]",
+             "numbers and texts in one list ('fast'). Write"),
     in_space("near name", "actvation: [relu]", "unknown hyperparameter. Did you mean activation?"),
     in_space("value on its own line", "activation:\n    - relu\n    - tahn",
              "unknown activation 'tahn'. Did you mean tanh?", line=6),
     Bad("space empty", f"{HEAD}space: {{}}\n", "bad.yaml:3: space: is empty. Write a line such as"),
+    Bad("space a number", f"{GRID}space: 5\n", "bad.yaml:3: space: 5 is no mapping. Write a line"),
     Bad("space a list", f"{HEAD}space: [lr]\n", "bad.yaml:3: space: ['lr'] is no mapping. Write"),
 ]  # fmt: skip
 
@@ -205,7 +213,8 @@ def when(id: str, condition: str, text: str) -> Bad:
 
 CONDITIONS = [
     when("when on unknown", "{optimizer: sgd}",
-         "when names 'optimizer', which is not in space. Write"),
+         "when names 'optimizer', which is not in space. Add optimizer to space, above."),
+    when("when on nothing", "{foo: 1}", "when names 'foo', which is not in space. Write lr, epo"),
     when("when on near", "{activaton: relu}",
          "when names 'activaton', which is not in space. Did you"),
     when("when on later", "{init: he}", "when names init, which stands below. Move it above."),

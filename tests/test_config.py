@@ -218,8 +218,25 @@ def test_points_of_the_command_line(tmp_path: Path) -> None:
     large = f"{SINGLE}search: {{sampler: grid}}\nspace:\n  epochs: {{low: 1, high: 200}}\n"
     large += "  batch_size: {low: 2, high: 200}\n"
     assert read(tmp_path, large, trials=5).search is not None
-    with pytest.raises(InputError, match="a grid of 39,800 points"):
-        read(tmp_path, large)
+    for sets in ((), ("trials=5",)):
+        with pytest.raises(InputError, match="a grid of 39,800 points"):
+            read(tmp_path, large, *sets)
+    # Stored without the number asked for: it was checked when the search began.
+    assert from_plain(read(tmp_path, large, trials=5).plain()).space
+
+
+GRID_TRIALS = "search.trials is not used by a grid, which runs its whole product; -n limits it."
+
+
+@pytest.mark.parametrize("trials", [None, 1])
+def test_notes_of_trials_of_a_grid(trials: int | None, tmp_path: Path) -> None:
+    path = write(tmp_path, f"{SEARCH}space: {{lr: [0.1, 0.2]}}\n")
+    assert load_with_notes(path, (), trials)[1] == []
+    assert load_with_notes(path, ["sampler=grid"], trials)[1] == [f"{path}:2: {GRID_TRIALS}"]
+    told = load_with_notes(path, ["sampler=grid", "trials=7"], trials)[1]
+    assert told == [f"-S trials=7: {GRID_TRIALS}"]
+    path = write(tmp_path, f"{SINGLE}search: {{sampler: grid}}\nspace: {{lr: [0.1, 0.2]}}\n")
+    assert load_with_notes(path, (), trials)[1] == []
 
 
 def test_notes_of_what_space_overrides(tmp_path: Path) -> None:
@@ -321,6 +338,11 @@ def test_starter_files_load(
     assert cli.run(["init", "--dataset", dataset, "-o", str(path)]) == 0
     config, notes = load_with_notes(path)
     assert (config.data.name, config.study, notes) == (dataset, "start", [])
+    row = catalog.DATASETS[dataset]
+    told = "from the folder where cnnsearch is started" in path.read_text()
+    assert told is (row.shape is None or bool(row.files))
+    for table in (catalog.PREPROCESSORS, catalog.OPTIMIZERS, catalog.SAMPLERS):
+        assert all(name in path.read_text() for name in table)
     capsys.readouterr()
     assert cli.run(["init", "--dataset", dataset]) == 0
     assert capsys.readouterr().out == path.read_text() == starter(dataset)

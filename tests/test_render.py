@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cnnsearch.records import Value
 from cnnsearch.render import curves, output
 from cnnsearch.render.output import Line
 from cnnsearch.render.table import Column, Table, blocks, csv_text, fitted, markdown_text
@@ -26,6 +27,7 @@ from cnnsearch.render.text import (
     one_line,
     seconds_text,
     strict,
+    told_apart,
     value_text,
 )
 from tests.terminals import on_terminal
@@ -99,6 +101,21 @@ def test_one_line_has_no_line_break() -> None:
 )
 def test_numbers_as_text(text: str, expected: str) -> None:
     assert text == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.1, 0.1, 1], ["0.1", "0.1", "1"]),
+        ([0.0123412, 0.0123441], ["0.012341", "0.012344"]),
+        ([0.3, 0.1 + 0.2], ["0.29999999999999999", "0.30000000000000004"]),
+        ([1, 1.0, None], ["1", "1", "-"]),
+        ([True, 0.12341, 0.12342], ["true", "0.12341", "0.12342"]),
+        (["he", "xavier"], ["he", "xavier"]),
+    ],
+)
+def test_different_numbers_look_different(values: list[Value], expected: list[str]) -> None:
+    assert told_apart(values, value_text) == expected
 
 
 @pytest.mark.parametrize(

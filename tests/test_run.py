@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -14,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from cnnsearch import cli
-from cnnsearch.records import State
+from cnnsearch import cli, runner
+from cnnsearch.records import EpochResult, State
 from cnnsearch.study import read
 from cnnsearch.study.store import Study
 from tests.builders import digits_config, write_digits
@@ -81,37 +82,80 @@ def test_one_worker_two_workers_and_killed_twice_give_equal_results(tmp_path: Pa
     assert State.RUNNING not in states
 
 
+@pytest.mark.parametrize("group", [False, True], ids=["pid", "group"])
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_in_order(sent: signal.Signals, code: int, tmp_path: Path) -> None:
+def test_a_signal_ends_in_order(
+    sent: signal.Signals, code: int, group: bool, tmp_path: Path
+) -> None:
+    """To the coordinator alone, or to its group, as Ctrl-C and `timeout` send it."""
     path = write_digits(tmp_path, train="train: {epochs: 100000, batch_size: 32}")
-    process = start("run", str(path), "-j", "1", "-S", "loss_ratio=null")
+    process = start("run", str(path), "-j", "1", "-S", "loss_ratio=null", "-S", "retries=0")
     with process:
         _wait_for_a_running_trial()
-        process.send_signal(sent)
+        (os.killpg if group else os.kill)(process.pid, sent)
         _, talk = process.communicate(timeout=10)
     assert process.returncode == code
     assert "To continue: cnnsearch run" in talk
+    assert "Traceback" not in talk
     assert [t.state for t in read.trials(DATABASE, "digits")] == [State.KILLED]
 
 
+def test_a_signal_while_workers_start_costs_no_attempt(tmp_path: Path) -> None:
+    path = write_digits(tmp_path, train="train: {epochs: 100000, batch_size: 32}")
+    process = start("run", str(path), "-j", "2", "-S", "loss_ratio=null", "-S", "retries=0")
+    with process:
+        _wait_for("runs/*/.*.partial")  # the task is sent; the worker has not loaded torch
+        os.killpg(process.pid, signal.SIGINT)
+        _, talk = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "Traceback" not in talk
+    assert {t.state for t in read.trials(DATABASE, "digits")} == {State.KILLED}
+
+
 def test_the_second_signal_ends_at_once(tmp_path: Path) -> None:
+    """Here the orderly end waits for a database that another program has locked."""
     path = write_digits(tmp_path, train="train: {epochs: 100000, batch_size: 32}")
     process = start("run", str(path), "-j", "1", "-S", "loss_ratio=null")
-    with process:
+    with process, sqlite3.connect(DATABASE) as locked:
         _wait_for_a_running_trial()
+        locked.execute("BEGIN EXCLUSIVE")
         process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=2)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
-    assert process.returncode == 130
+        assert process.wait(timeout=5) == 130
+        locked.rollback()
+    assert [t.state for t in read.trials(DATABASE, "digits")] == [State.KILLED]
+    assert read.trials(DATABASE, "digits")[0].reason == read.COORDINATOR_DIED
+
+
+@pytest.mark.parametrize("jobs", ["0", "1", "2"])
+def test_a_pruner_with_real_workers(jobs: str, tmp_path: Path) -> None:
+    """Curves up to the pruned epoch do not depend on the workers."""
+    path = write_digits(
+        tmp_path, search="search: {trials: 14, pruner: median}", train="train: {epochs: 3}"
+    )
+    assert cli.run(["run", str(path), "-j", jobs]) == 0
+    found = read.trials(DATABASE, "digits")
+    assert State.PRUNED in {t.state for t in found}
+    for trial in found:
+        curve = read.trial(DATABASE, "digits", trial.number).curve
+        config = read_config(path).at(trial.params, trial.seed)
+        alone = [r for r in runner.run(config) if isinstance(r, EpochResult)]
+        assert [r.val_loss for r in curve] == [r.val_loss for r in alone[: len(curve)]]
+        assert trial.epochs == len(curve)
 
 
 def _wait_for_a_running_trial() -> None:
-    """Wait for the trial's folder, which is made when its worker gets it."""
-    for _ in range(600):
-        if list(Path("runs").glob("*/.*.partial/log.txt")):
-            return
-        time.sleep(0.05)
-    raise AssertionError("no trial began")
+    """Wait for the trial's log, which its worker opens when it has loaded torch."""
+    _wait_for("runs/*/.*.partial/log.txt")
+
+
+def _wait_for(pattern: str) -> None:
+    deadline = time.monotonic() + 60
+    while not list(Path().glob(pattern)):
+        assert time.monotonic() < deadline, f"no {pattern}"
+        time.sleep(0.02)
 
 
 def test_a_busy_study_is_refused_with_exit_1(
@@ -172,7 +216,11 @@ def test_n_is_the_total(tmp_path: Path) -> None:
 def test_timeout_reached_is_exit_0_or_3_and_continued(tmp_path: Path) -> None:
     path = write_digits(tmp_path, train="train: {epochs: 30, batch_size: 32}")
     assert cli.run(["run", str(path), "-j", "0", "--timeout", "1s", "-n", "500"]) == 0
-    assert 0 < len(read.trials(DATABASE, "digits")) < 500
+    first = results("digits")
+    assert 0 < len(first) < 500
+    assert cli.run(["run", str(path), "-j", "0", "-n", str(len(first) + 2)]) == 0
+    assert results("digits")[: len(first)] == first
+    assert len(results("digits")) == len(first) + 2
 
 
 def test_a_grid_says_its_size_and_time_first(
@@ -209,3 +257,26 @@ def test_training_an_exported_trial_gives_its_numbers_again(
 
 def test_the_study_of_a_config_built_in_python_equals_that_of_the_file(tmp_path: Path) -> None:
     assert read_config(write_digits(tmp_path)) == digits_config()
+
+
+@pytest.mark.parametrize("spoilt", ["runs", "cnnsearch.db", "cnnsearch.db-digits.lock"])
+def test_what_cannot_be_written_is_one_line(
+    spoilt: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_digits(tmp_path)
+    if spoilt == "runs":
+        (tmp_path / spoilt).write_text("a file where a folder belongs")
+    else:
+        (tmp_path / spoilt).mkdir()
+    assert cli.run(["run", str(path), "-j", "0"]) in (1, 2)
+    talk = capsys.readouterr().err.splitlines()
+    assert spoilt in talk[-1]
+    assert not any("Traceback" in line for line in talk)
+
+
+def test_small_batches_are_timed_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The time estimate needs no image of each class."""
+    path = write_digits(tmp_path, search="search: {sampler: grid}",
+                        train="train: {batch_size: 4, epochs: 1}")  # fmt: skip
+    assert cli.run(["run", str(path), "-j", "0", "-n", "1"]) in (0, 3)
+    assert ", about " in capsys.readouterr().err

@@ -135,6 +135,16 @@ def test_split(reference: str, expected: tuple[str | None, str]) -> None:
         ("activation != relu", [1, 2, 6]),
         ("activation in (relu, tanh)", [0, 2, 3, 4, 6]),
         ("activation not in [relu, tanh]", [1]),
+        ("activation in (relu)", [0, 3, 4]),
+        ("activation in relu", [0, 3, 4]),
+        ("activation not in ('relu')", [1, 2, 6]),
+        ("relu in (activation)", [0, 1, 3, 4]),
+        ("lr in (0.1)", [0]),
+        ("batchnorm in (true)", [0, 2]),
+        ("conv in ([8])", []),
+        ("number < 4 in (4) and number < 2", [0, 1]),
+        ("val_loss > 0.6", [1, 4, 6]),
+        ("not val_loss < 1 and value == 1", []),
         ("'relu' in activation", [0, 1, 3, 4]),
         ("state == complete and value > 0.6", [1, 4, 6]),
         ("state in (diverged, killed)", [2, 3]),
@@ -158,7 +168,7 @@ def test_split(reference: str, expected: tuple[str | None, str]) -> None:
     ],
 )
 def test_conditions(condition: str, expected: list[int]) -> None:
-    assert numbers(where(TRIALS, condition, PARAMETERS)) == expected
+    assert numbers(where(TRIALS, condition, PARAMETERS, "val_loss")) == expected
 
 
 @pytest.mark.parametrize(
@@ -177,7 +187,8 @@ def test_conditions(condition: str, expected: list[int]) -> None:
         ("lr + 1 < 2", "Compare names"),
         ("lr < 'a'", "no order"),
         ("batchnorm < 3", "no order"),
-        ("lr in 3", "After in stands a list"),
+        ("lr in number", "After in stands a list"),
+        ("val_accuracy < 1", "unknown name"),
         ("value is None", "Write == or !=."),
         ("value == None", "meets no comparison"),
         ("__import__('os').system('true')", "Only comparisons"),

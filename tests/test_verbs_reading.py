@@ -1,4 +1,4 @@
-"""The verbs that read, on a real storage: list, show, compare, diff, export, choices, rm."""
+"""The verb list, and what all verbs that read have in common, on a real storage."""
 
 from __future__ import annotations
 
@@ -10,66 +10,22 @@ import re
 import resource
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cnnsearch import catalog, cli
-from cnnsearch.config import load
 from cnnsearch.records import Outcome, State
 from cnnsearch.render.trials import FIELDS
-from cnnsearch.space import Choice, Range, Space
-from cnnsearch.study import read
-from cnnsearch.study.store import Study
-from tests.builders import digits_config
-from tests.studies import SEVEN, SPACE, Told, complete, curve, multiply, point, write_study
+from tests.studies import Told, complete, curve, multiply, point, write_study
 from tests.terminals import on_terminal
+from tests.verbs import Found, call, storage
+
+__all__ = ["call", "storage"]  # fixtures
 
 ALL_COLUMNS = [*(name for name in FIELDS if name not in ("params", "reason", "seed")),
                "lr", "init", "batchnorm", "dropout", "seed", "reason"]  # fmt: skip
 READING = ("list", "show", "compare", "diff", "export", "choices", "rm")
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a call of the program gave."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def rows(self) -> list[list[str]]:
-        """The cells of the printed table."""
-        return [line.split() for line in self.out.splitlines()]
-
-
-@pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database that holds `digits` (see `SEVEN`) and `digits-wide` (two trials)."""
-    path = tmp_path_factory.mktemp("reading") / "studies.db"
-    write_study(path)
-    space: Space = {"lr": Range(1e-3, 1.0), "epochs": Choice((2, 3)), "kernel": Choice((1, 3))}
-    told = tuple(
-        complete(0.5 + k / 10, {"lr": 0.1, "epochs": 2 + k, "kernel": 3}, 2 + k) for k in range(2)
-    )
-    write_study(path, "digits-wide", told, space)
-    return path
-
-
-@pytest.fixture
-def call(storage: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run the program on the storage."""
-    monkeypatch.setenv("CNNSEARCH_STORAGE", str(storage))
-
-    def run(*arguments: str) -> Found:
-        code = cli.run(arguments)
-        captured = capsys.readouterr()
-        return Found(code, captured.out, captured.err)
-
-    return run
 
 
 def numbers(found: Found) -> list[str]:
@@ -127,7 +83,9 @@ def test_summary_is_talk_in_a_pipe(call: Any) -> None:
     assert lines[1] == (
         "best: trial 1, 0.9500 (lr 0.1, init normal:0.01, batchnorm false, dropout 0)"
     )
-    assert lines[2] == "next: cnnsearch run FILE (runs the 2 points left)"
+    assert lines[2] == (
+        "next: cnnsearch run FILE, with the file it was started from (runs the 2 points left)"
+    )
     assert lines[3] == "next: cnnsearch show digits 3 (tells why it failed)"
     assert "digits:" not in found.out
 
@@ -216,13 +174,17 @@ def test_list_as_csv_and_markdown(call: Any) -> None:
     [
         (["list", "digit", "--top", "0"], "0"),
         (["list", "dig"], "study 'dig' is ambiguous. Write one of: digits, digits-wide."),
-        (["list", "dgits"], "Nearest: digits"),
+        (["list", "dgits"], "Studies: digits, digits-wide."),
         (["list", "digits", "--sort", "lrr"], "--sort: unknown name 'lrr'. Did you mean lr?"),
         (["list", "digits", "--cols", "lr,sconds"], "Did you mean seconds?"),
         (["list", "digits", "--state", "divergd"], "Did you mean diverged?"),
         (["list", "digits", "--where", "lr <"], "not a condition"),
         (["list", "--top", "3"], "options that choose trials need a study"),
-        (["list", "digits", "--json", "--csv"], "Write one of them"),
+        (["list", "digits", "--json", "--csv"], "--json and --csv together. Write one of them."),
+        (["list", "digits", "--md", "--csv"], "--csv and --md together. Write one of them."),
+        (["list", "digits", "--md", "--csv", "--json"], "--json and --csv and --md together."),
+        (["list", "digits", "--json", "--cols", "lr"], "JSON holds every field"),
+        (["list", "digits", "--sort", "val_loss"], "--sort: unknown name 'val_loss'"),
         (["show", "digits"], "digits: which trial? Write digits best"),
         (["show", "digits", "99"], "study digits has no trial 99. It has trials 0 to 6."),
         (["show", "digits", "top:2"], "one trial is wanted, not 2"),
@@ -238,6 +200,10 @@ def test_list_as_csv_and_markdown(call: Any) -> None:
         (["export", "digits", "top:2"], "one trial is wanted"),
         (["export", "digits", "best", "--all-attempts"], "--csv or --curves"),
         (["export", "digits/1", "digits-wide/0", "--csv"], "one study"),
+        (["export", "digits/1", "digits-wide/0", "--curves"], "one study"),
+        (["export", "digits", "--csv", "--curves"], "--csv and --curves together"),
+        (["export", "digits", "1", "--csv"], "--csv is for all trials of one study"),
+        (["export", "digits", "1", "--curves", "--all-attempts"], "--all-attempts is for all"),
         (["choices", "activations"], "activation"),
         (["rm", "digits-w", "-y"], "Write it in full: digits-wide."),
         (["rm", "digits"], "Write -y"),
@@ -250,192 +216,8 @@ def test_wrong_input(call: Any, storage: Path, arguments: list[str], told: str) 
     found = call(*arguments)
     assert (found.code, found.out) == (2, "")
     assert told in found.err
+    assert len(found.err.splitlines()) == 1
     assert storage.read_bytes() == before
-
-
-def test_show_begins_with_what_matters(call: Any) -> None:
-    lines = call("show", "digits", "best").out.splitlines()
-    assert lines[0] == "trial 1 of digits: complete, val_accuracy 0.9500 at epoch 3"
-    assert "guessing among 10 classes costs 2.303" in "\n".join(lines[:6])
-    assert "12,345 learned parameters" in lines
-    order = [lines.index(title) for title in ("hyperparameters", "epochs", "config")]
-    assert order == sorted(order)
-    assert any("accuracy" in line and "loss" in line for line in lines), "curves"
-    row = next(line.split() for line in lines if line.split()[:2] == ["3", "*"])
-    assert row == ["3", "*", "0.1", "0.6667", "0.9500", "0.8333", "0.9500", "0.5s"]
-
-
-def test_show_a_diverged_trial(call: Any) -> None:
-    found = call("show", "digits/2")
-    assert found.out.startswith("trial 2 of digits: diverged\nloss 21.34 above 6.908 at step 40\n")
-    assert "step 40: loss 21.34, limit 6.908" in found.out
-
-
-def test_show_a_failed_trial_with_its_traceback(call: Any) -> None:
-    out = call("show", "digits", "3").out
-    assert "raised at network.py:7" in out
-    assert "traceback\nTraceback\n  File x\nshape [/red]abc\n" in out
-    assert "\x1b" not in out
-
-
-def test_show_tells_of_other_attempts(call: Any) -> None:
-    assert (
-        "other attempts of the point: trial 5 (attempt 1, killed)" in call("show", "digits/6").out
-    )
-    assert "other attempts" not in call("show", "digits/1").out
-
-
-def test_show_as_json(call: Any) -> None:
-    shown = json.loads(call("show", "digits", "1", "--json").out)
-    assert tuple(shown) == (*FIELDS, "curve", "config")
-    assert list(shown["curve"][0]) == [
-        "epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds"
-    ]  # fmt: skip
-    assert [result["epoch"] for result in shown["curve"]] == [1, 2, 3]
-    assert shown["config"]["train"]["lr"] == 0.1
-    assert shown["config"]["seed"] == shown["seed"] == 1001
-    assert "space" not in shown["config"]
-
-
-def test_compare_shows_what_differs(call: Any) -> None:
-    found = call("compare", "digits", "0,1,2")
-    rows = {line[:20].strip(): line.split() for line in found.out.splitlines() if line.strip()}
-    assert found.out.split()[:3] == ["#0", "#1", "#2"]
-    assert rows["lr"][1:] == ["0.01", "0.1", "8.5"]
-    assert rows["state"][1:] == ["complete", "complete", "diverged"]
-    assert rows["best val_accuracy"][2:] == ["0.9000", "0.9500", "-"]
-    assert "dropout" not in rows
-    assert "#2: loss 21.34 above 6.908 at step 40" in found.out
-    assert "#2 (no epoch finished)" in found.out
-    assert "dropout" in call("compare", "digits", "0,1", "--all-rows").out
-
-
-def test_compare_of_two_studies_shows_their_settings(call: Any) -> None:
-    out = call("compare", "digits/1", "digits-wide/best", "--md").out
-    assert "| digits/1 | digits-wide/1 |" in out
-    assert "| kernel |" not in out, "3 in both, searched in one"
-    assert "| init | normal:0.01 | he |" in out
-    assert "validation" not in out, "no curves in Markdown"
-
-
-def test_compare_as_json(call: Any) -> None:
-    trials = json.loads(call("compare", "digits/1", "digits-wide/0", "--json").out)
-    assert [(t["study"], t["number"]) for t in trials] == [("digits", 1), ("digits-wide", 0)]
-    assert len(trials[1]["curve"]) == 2
-
-
-@pytest.mark.parametrize("count", [8, 9])
-def test_compare_takes_at_most_eight(call: Any, tmp_path: Path, count: int) -> None:
-    path = tmp_path / "many.db"
-    told = tuple(complete(0.5 + k / 100, point(10.0 ** (-k / 3))) for k in range(count))
-    write_study(path, "many", told)
-    found = call("compare", "many", "top:9", "--storage", str(path))
-    assert found.code == (0 if count == 8 else 2)
-
-
-def test_compare_by_groups(call: Any) -> None:
-    rows = call("compare", "digits", "--by", "init").rows
-    assert rows[0] == ["init", "trials", "complete", "mean", "best", "best", "trial", "diverged"]
-    assert rows[1:] == [
-        ["he", "4", "3", "0.8933", "0.9300", "6", "25%"],
-        ["normal:0.01", "2", "1", "0.9500", "0.9500", "1", "0%"],
-    ]
-    groups = json.loads(call("compare", "digits", "--by", "init", "--json").out)
-    assert groups[0]["diverged"] == 0.25
-    assert [group["value"] for group in groups] == ["he", "normal:0.01"]
-
-
-def test_diff(call: Any) -> None:
-    found = call("diff", "digits/0", "digits/1")
-    changed = [line for line in found.out.splitlines() if re.match(r"[+-] ", line)]
-    assert [line.split(":")[0].strip() for line in changed] == [
-        "-  init", "-  batchnorm", "+  init", "+  batchnorm", "-  lr", "+  lr"
-    ]  # fmt: skip
-    assert found.out.startswith("--- digits/0\n+++ digits/1\n@@")
-
-
-def test_diff_of_equals(call: Any, tmp_path: Path) -> None:
-    path = tmp_path / "best.yaml"
-    path.write_text(call("export", "digits", "best").out)
-    found = call("diff", "digits/best", str(path))
-    assert (found.code, found.out) == (0, "")
-    assert "No difference" in found.err
-
-
-def test_export_reads_back_as_the_same_trial(call: Any, storage: Path, tmp_path: Path) -> None:
-    path = tmp_path / "best.yaml"
-    found = call("export", "digits", "best", "-o", str(path))
-    assert (found.code, found.out) == (0, "")
-    text = path.read_text()
-    assert text.startswith("# Trial 1 of study digits (complete, val_accuracy 0.9500), exported by")
-    trial = read.trial(str(storage), "digits", 1)
-    assert load(path) == digits_config("digits", SPACE, 3).at(trial.params, trial.seed)
-
-
-def test_export_does_not_overwrite(call: Any, tmp_path: Path) -> None:
-    path = tmp_path / "kept.yaml"
-    path.write_text("mine")
-    assert call("export", "digits", "1", "-o", str(path)).code == 2
-    assert path.read_text() == "mine"
-    assert call("export", "digits", "1", "-o", str(path), "--force").code == 0
-    assert path.read_text() != "mine"
-    assert call("export", "digits", "1", "-o", str(tmp_path)).code == 2
-    assert call("export", "digits", "1", "-o", str(tmp_path / "no" / "x.yaml")).code == 2
-
-
-def test_export_all_trials(call: Any) -> None:
-    rows = list(csv.DictReader(io.StringIO(call("export", "digits", "--csv").out)))
-    fields = [name for name in FIELDS if name != "params"]
-    assert list(rows[0]) == [*fields, "lr", "init", "batchnorm", "dropout"]
-    assert [row["number"] for row in rows] == ["0", "1", "2", "3", "4", "6"]
-    assert rows[2]["value"] == ""
-    every = csv.DictReader(io.StringIO(call("export", "digits", "--csv", "--all-attempts").out))
-    assert len(list(every)) == 7
-
-
-def test_export_all_epochs(call: Any) -> None:
-    rows = list(csv.DictReader(io.StringIO(call("export", "digits", "--curves").out)))
-    assert list(rows[0])[:4] == ["number", "point", "attempt", "epoch"]
-    assert len(rows) == 4 * 3
-    assert rows[3] == {
-        "number": "1", "point": "1", "attempt": "1", "epoch": "1", "lr": "0.1",
-        "train_loss": "2.0", "train_accuracy": str(0.95 / 3), "val_loss": "2.5",
-        "val_accuracy": str(0.95 / 3), "seconds": "0.5",
-    }  # fmt: skip
-    one = csv.DictReader(io.StringIO(call("export", "digits", "6", "--curves").out))
-    assert {(row["number"], row["attempt"]) for row in one} == {("6", "2")}
-
-
-@pytest.mark.parametrize("kind", catalog.TABLES)
-def test_choices_hold_every_row(call: Any, kind: str) -> None:
-    out = call("choices", kind).out
-    for row in catalog.TABLES[kind].values():
-        line = rf"^{kind} +{row.name}\S* +{re.escape(row.description)}$"
-        assert re.search(line, out, re.MULTILINE), row.name
-    rows = json.loads(call("choices", "--json").out)[kind]
-    assert [row["name"] for row in rows] == list(catalog.TABLES[kind])
-
-
-def test_rm(call: Any, tmp_path: Path) -> None:
-    path = tmp_path / "own.db"
-    write_study(path, "gone", SEVEN[:1])
-    write_study(path, "kept", SEVEN[:1])
-    found = call("rm", "gone", "-y", "--storage", str(path))
-    assert (found.code, found.out, found.err) == (0, "", "Deleted study gone (1 complete).\n")
-    assert read.study_names(str(path)) == ["kept"]
-
-
-def test_rm_of_a_running_study_is_refused(call: Any, tmp_path: Path) -> None:
-    path = tmp_path / "own.db"
-    write_study(path, "busy", SEVEN[:1])
-    study = Study.claim(str(path), digits_config("busy", SPACE, 3), "images", 8)
-    try:
-        found = call("rm", "busy", "-y", "--storage", str(path))
-    finally:
-        study.release()
-    assert found.code == 1
-    assert str(os.getpid()) in found.err
-    assert read.study_names(str(path)) == ["busy"]
 
 
 def test_a_study_without_a_trial(call: Any, tmp_path: Path) -> None:
@@ -547,10 +329,65 @@ def test_long_tables_of_epochs_are_thinned_on_a_terminal(tmp_path: Path) -> None
     assert len(plain(on_terminal([*show, "--all"]))) == len(plain(on_terminal(show))) + 24
 
 
-@pytest.mark.parametrize(("answer", "left"), [(b"n\n", ["gone"]), (b"y\n", [])])
-def test_rm_asks_on_a_terminal(tmp_path: Path, answer: bytes, left: list[str]) -> None:
+def header(found: Found) -> list[str]:
+    return found.out.splitlines()[0].split(",")
+
+
+def test_csv_has_always_the_same_columns(call: Any) -> None:
+    every = header(call("list", "digits", "--csv"))
+    assert {"dropout", "batchnorm", "best_epoch", "seed"} <= set(every)
+    for choice in (["--top", "1"], ["--state", "failed"], ["--all-attempts"], ["--cols", "all"]):
+        assert header(call("list", "digits", "--csv", *choice)) == every
+    assert header(call("export", "digits", "--csv")) == every
+    assert header(call("list", "digits", "--csv", "--cols", "lr")) == ["number", "lr"]
+
+
+def test_csv_of_studies_has_every_state(call: Any) -> None:
+    assert header(call("list", "--csv"))[1:7] == [str(state) for state in State]
+
+
+def test_csv_has_hyperparameters_that_no_trial_has(call: Any, tmp_path: Path) -> None:
     path = tmp_path / "own.db"
-    write_study(path, "gone", SEVEN[:1])
-    shown = on_terminal(["-m", "cnnsearch", "rm", "gone", "--storage", str(path)], typed=answer)
-    assert "Delete study gone (1 complete)? [y/N]" in shown
-    assert read.study_names(str(path)) == left
+    write_study(path, "part", (complete(0.9, {"lr": 0.1}),))
+    assert "dropout" in header(call("list", "part", "--csv", "--storage", str(path)))
+    assert call("list", "part", "--where", "dropout < 1", "--storage", str(path)).code == 0
+
+
+def test_columns_do_not_depend_on_top(call: Any) -> None:
+    """Trials 1 and 6 differ in batchnorm, the first two of `--sort lr` do not."""
+    for form in ((), ("--md",)):
+        shown = call("list", "digits", "--sort", "lr", "--top", "2", *form).out
+        assert "batchnorm" in shown.splitlines()[0]
+
+
+def test_the_name_of_the_objective_stands_for_the_value(call: Any) -> None:
+    assert numbers(call("list", "digits", "--where", "val_accuracy > 0.9")) == ["1", "6"]
+    assert numbers(call("list", "digits", "--sort", "val_accuracy"))[0] == "4"
+    assert call("list", "digits", "--cols", "val_accuracy").rows[0] == ["number", "value"]
+
+
+def test_studies_are_listed_where_they_are_few(call: Any, tmp_path: Path) -> None:
+    path = tmp_path / "own.db"
+    for k in range(9):
+        write_study(path, f"study{k}" if k else "mine", ())
+        if k in (7, 8):
+            told = call("list", "other", "--storage", str(path)).err
+            assert ("Studies: mine, study1" in told) == (k == 7)
+    assert told.endswith("See them all: cnnsearch list.\n")
+    near = call("list", "mnie", "--storage", str(path)).err
+    assert near.endswith("Nearest: mine.\n")
+
+
+def test_one_thing_is_told_in_the_singular(call: Any, tmp_path: Path) -> None:
+    path = tmp_path / "own.db"
+    write_study(path, "most", tuple(complete(0.5, point(0.1 / (k + 1))) for k in range(7)))
+    assert "(runs the 1 point left)" in call("list", "most", "--storage", str(path)).err
+    write_study(path, "one", (complete(0.5, point(0.1)),))
+    found = call("list", "one", "--where", "lr > 1", "--storage", str(path))
+    assert "None of the 1 trial meets the conditions." in found.err
+
+
+def test_what_does_not_meet_is_counted_in_points(call: Any) -> None:
+    assert "None of the 6 trials" in call("list", "digits", "--where", "lr > 100").err
+    found = call("list", "digits", "--where", "lr > 100", "--all-attempts")
+    assert "None of the 7 attempts" in found.err

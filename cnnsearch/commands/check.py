@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @set_option
 @json_option
 def command(file: str, trials: int | None, sets: tuple[str, ...], as_json: bool) -> None:
-    """Check FILE and say what it would run: trials, networks, memory, time.
+    """Check FILE and tell its trials, networks, memory and time.
 
     Every network that the space can produce is built without computing it, so
     that a shape that cannot work is found before the first trial.
@@ -48,10 +48,10 @@ def command(file: str, trials: int | None, sets: tuple[str, ...], as_json: bool)
     if as_json:
         output.write_json(_document(config, ready, tables, seconds, trials))
         return
-    for line in _summary(config, ready, seconds, trials):
-        output.write(line)
     for models, rows in tables:
         _print_network(models, rows, ready)
+    for line in _summary(config, ready, seconds, trials):  # last: what a screen still shows
+        output.write(line)
 
 
 def _samples(config: Config, trials: int | None) -> Sequence[Config]:
@@ -60,11 +60,12 @@ def _samples(config: Config, trials: int | None) -> Sequence[Config]:
     return [config] if config.space is None else samples(config, planned(config, trials))
 
 
-def _summary(config: Config, ready: Preflight, seconds: float, trials: int | None) -> Sequence[str]:
+def _summary(
+    config: Config, ready: Preflight, seconds: float | None, trials: int | None
+) -> Sequence[str]:
     from cnnsearch import data
     from cnnsearch.plan import planned
     from cnnsearch.preflight import default_jobs
-    from cnnsearch.render.text import seconds_text
 
     split = data.prepare(ready.images, config.data, ready.device)
     shape = "x".join(str(side) for side in ready.images.shape)
@@ -75,15 +76,13 @@ def _summary(config: Config, ready: Preflight, seconds: float, trials: int | Non
     ]
     if config.search is None or config.space is None:
         lines.insert(0, f"run       {config.study}: one trial of {config.train.epochs} epochs")
-        lines.append(f"time      about {seconds_text(seconds)} on {ready.device}")
+        lines.append(f"time      {_time(seconds, 1, 1)} on {ready.device}")
     else:
         count = planned(config, trials)
         jobs = min(default_jobs(ready.device, config.threads), count)
         lines.insert(0, f"search    {config.study}: {count} trials, {config.search.sampler} over "
                         f"{', '.join(config.space)}")  # fmt: skip
-        total = seconds_text(seconds * count / jobs)
-        lines.append(f"time      at most about {total}: {seconds_text(seconds)} a trial, {jobs} at "
-                     f"a time on {ready.device}")  # fmt: skip
+        lines.append(f"time      {_time(seconds, count, jobs)} on {ready.device}")
     low, high = min(ready.parameters), max(ready.parameters)
     several = f"{low:,} to {high:,}" if low < high else f"{low:,}"
     lines.append(f"networks  {len(ready.structures)}, of {several} parameters")
@@ -92,12 +91,20 @@ def _summary(config: Config, ready: Preflight, seconds: float, trials: int | Non
     return lines
 
 
+def _time(seconds: float | None, count: int, jobs: int) -> str:
+    from cnnsearch.render.text import seconds_text
+
+    if seconds is None:
+        return "unknown: no network could be trained for a few steps"
+    total = f"about {seconds_text(seconds * count / jobs)} of training"
+    return total if count == 1 else f"{total}: {seconds_text(seconds)} a trial, {jobs} at a time"
+
+
 def _print_network(models: Sequence[Model], rows: Sequence[LayerRow], ready: Preflight) -> None:
     from cnnsearch.preflight import described
     from cnnsearch.render import output
     from cnnsearch.render.table import Column, Table, print_table
 
-    output.write("")
     output.write(described(models, ready.structures))
     columns = (
         Column("layer"),
@@ -106,13 +113,14 @@ def _print_network(models: Sequence[Model], rows: Sequence[LayerRow], ready: Pre
         Column("parameters", lambda count: f"{count:,}", right=True),
     )
     print_table(Table(columns, [[r.name, r.kind, r.shape, r.parameters] for r in rows]))
+    output.write("")
 
 
 def _document(
     config: Config,
     ready: Preflight,
     tables: Sequence[tuple[Sequence[Model], Sequence[LayerRow]]],
-    seconds: float,
+    seconds: float | None,
     trials: int | None,
 ) -> dict[str, Any]:
     from cnnsearch.plan import planned
@@ -132,5 +140,5 @@ def _document(
             for models, rows in tables
         ],
         "memory_bytes": max(ready.memory),
-        "trial_seconds": round(seconds, 3),
+        "trial_seconds": None if seconds is None else round(seconds, 3),
     }

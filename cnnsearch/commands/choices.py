@@ -11,10 +11,10 @@ from cnnsearch.render.table import Column, Table, print_table
 
 
 @click.command("choices")
-@click.argument("kind", required=False, type=click.Choice(list(catalog.TABLES)), metavar="KIND")
+@click.argument("kind", required=False, type=click.Choice(list(catalog.TABLES)), metavar="[KIND]")
 @json_option
 def command(kind: str | None, as_json: bool) -> None:
-    """List the activations, init schemes, data sets, ... that a config may name.
+    """List the names that a config may choose from.
 
     KIND is one of them: activation, init, dataset, preprocess, optimizer, schedule, sampler,
     pruner.

@@ -25,22 +25,32 @@ from cnnsearch.records import StudySummary, Trial
 from cnnsearch.render import output
 from cnnsearch.render.output import Line
 from cnnsearch.render.table import Column, Form, Table, blocks, print_table
-from cnnsearch.render.text import measure, number, seconds_text, value_text
-from cnnsearch.render.trials import full_object, objective, parameters, state_style
+from cnnsearch.render.text import (
+    counted,
+    identity,
+    measure,
+    number,
+    seconds_text,
+    told_apart,
+    value_text,
+)
+from cnnsearch.render.trials import full_object, objective, parameters, searched, state_style
 
 FEWEST, MOST = 2, 8
-_NUMBERS: Mapping[str, Callable[[Trial], str]] = {
-    "state": lambda trial: str(trial.state),
-    "value": lambda trial: measure(trial.value),
-    "best_epoch": lambda trial: value_text(trial.best_epoch),
-    "epochs": lambda trial: value_text(trial.epochs),
-    "seconds": lambda trial: seconds_text(trial.seconds),
+# More curves in one picture of 80 columns cannot be told apart.
+MOST_CURVES = 4
+_NUMBERS: Mapping[str, Callable[[Any], str]] = {
+    "state": str,
+    "value": measure,
+    "best_epoch": value_text,
+    "epochs": value_text,
+    "seconds": seconds_text,
 }
 _MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
 @click.command("compare")
-@references_argument
+@references_argument("STUDY TRIAL...")
 @click.option("--by", metavar="NAME", help="Groups of a study's trials by a hyperparameter.")
 @click.option("--all-rows", is_flag=True, help="Also rows in which the trials are equal.")
 @json_option
@@ -54,7 +64,7 @@ def command(
     form: str | None,
     storage: str,
 ) -> None:
-    """Compare 2 to 8 trials side by side, or with --by groups of a study's trials.
+    """Compare 2 to 8 trials side by side, or groups of trials (--by).
 
     TRIAL is a number, best, last, top:5, 3,7,9 or 4-8; trials of several studies are written
     STUDY/TRIAL.
@@ -73,10 +83,9 @@ def command(
         return
     picked = pick(storage, references)
     if not FEWEST <= len(picked) <= MOST:
-        count = f"{len(picked)} trial{'' if len(picked) == 1 else 's'}"
         raise InputError(
-            f"compare takes {FEWEST} to {MOST} trials, not {count}. Write for example: "
-            f"cnnsearch compare {picked[0].summary.name} top:3, or use --by NAME."
+            f"compare takes {FEWEST} to {MOST} trials, not {counted(len(picked), 'trial')}. "
+            f"Write for example: cnnsearch compare {picked[0].summary.name} top:3, or --by NAME."
         )
     picked = [with_curve(storage, one) for one in picked]
     settings = [_flat(config_of(one).plain()) for one in picked]
@@ -106,20 +115,21 @@ def _table(
 ) -> Table:
     """Rows of text: numbers, hyperparameters, other settings, measures."""
     trials = [one.trial for one in picked]
-    rows = [[name, *(show(trial) for trial in trials)] for name, show in _NUMBERS.items()]
+    numbers = [[getattr(trial, name) for trial in trials] for name in _NUMBERS]
+    rows = [
+        [name, *told_apart(values, show)]
+        for (name, show), values in zip(_NUMBERS.items(), numbers, strict=True)
+    ]
     rows[1][0] = "/".join(dict.fromkeys(objective(one.summary) for one in picked))
-    varied = _varied(picked, settings, all_rows)
-    for name in _MEASURES:
-        last = [getattr(trial.curve[-1], name) if trial.curve else None for trial in trials]
-        varied.append([f"last {name}", *(measure(value) for value in last)])
-    for name in ("val_loss", "val_accuracy"):
-        best = max if DIRECTIONS[name] == "maximize" else min
-        values = [
-            best((getattr(result, name) for result in trial.curve), default=None)
-            for trial in trials
-        ]
-        varied.append([f"best {name}", *(measure(value) for value in values)])
-    rows += [row for row in varied if all_rows or len(set(row[1:])) > 1]
+    varied: list[tuple[str, list[Any], Callable[[Any], str]]] = [
+        (name, values, value_text) for name, values in _varied(picked, settings, all_rows)
+    ]
+    varied += [(name, values, measure) for name, values in _measured(trials)]
+    rows += [
+        [name, *told_apart(values, show)]
+        for name, values, show in varied
+        if all_rows or len({identity(value) for value in values}) > 1
+    ]
     columns = (
         Column("", style=lambda _: "bold"),
         *(Column(label, str, right=True, style=state_style) for label in _labels(picked)),
@@ -127,31 +137,47 @@ def _table(
     return Table(columns, rows)
 
 
+def _measured(trials: Sequence[Trial]) -> list[tuple[str, list[Any]]]:
+    """What the last epochs measured, then the best of all epochs."""
+    rows: list[tuple[str, list[Any]]] = []
+    for name in _MEASURES:
+        last = [getattr(trial.curve[-1], name) if trial.curve else None for trial in trials]
+        rows.append((f"last {name}", last))
+    for name in ("val_loss", "val_accuracy"):
+        best = max if DIRECTIONS[name] == "maximize" else min
+        values = [
+            best((getattr(result, name) for result in trial.curve), default=None)
+            for trial in trials
+        ]
+        rows.append((f"best {name}", values))
+    return rows
+
+
 def _varied(
     picked: Sequence[Picked], settings: Sequence[Mapping[str, Any]], all_rows: bool
-) -> list[list[str]]:
+) -> list[tuple[str, list[Any]]]:
     """Hyperparameters by their bare names, then the other settings by their paths."""
     names = list(dict.fromkeys(name for one in picked for name in one.trial.params))
     rows = [
-        [name, *(_setting(one, flat, name) for one, flat in zip(picked, settings, strict=True))]
+        (name, [_setting(one, flat, name) for one, flat in zip(picked, settings, strict=True)])
         for name in names
     ]
     paths = dict.fromkeys(path for flat in settings for path in flat)
     for path in paths:
         searched = path.rpartition(".")[2] in names
         if not searched and path != "study" and (all_rows or path != "seed"):
-            rows.append([path, *(value_text(flat.get(path)) for flat in settings)])
+            rows.append((path, [flat.get(path) for flat in settings]))
     return rows
 
 
-def _setting(picked: Picked, flat: Mapping[str, Any], name: str) -> str:
+def _setting(picked: Picked, flat: Mapping[str, Any], name: str) -> Any:
     """A trial's hyperparameter; of a study that does not search it, the fixed value."""
     if name in picked.trial.params:
-        return value_text(picked.trial.params[name])
-    if name in (picked.summary.config.get("space") or {}):
-        return value_text(None)
+        return picked.trial.params[name]
+    if name in searched(picked.summary):
+        return None
     fixed = [value for path, value in flat.items() if path.rpartition(".")[2] == name]
-    return value_text(fixed[0] if fixed else None)
+    return fixed[0] if fixed else None
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -185,21 +211,22 @@ def _reasons(picked: Sequence[Picked]) -> list[Line]:
 
 
 def _curves(picked: Sequence[Picked]) -> list[Line]:
-    """Validation loss and accuracy of all trials, a mark each."""
+    """Validation loss and accuracy of the best trials, a mark each, and who is left out."""
     from cnnsearch.render.curves import Curve, beside, legend, plot
 
-    if not any(one.trial.curve for one in picked):
+    drawn = _drawn(picked)
+    if not drawn:
         return []
     width = min(output.width(), 200)
     wide = width >= 120
     size = (width // 2 - 1, 18) if wide else (width, 14)
-    labels = _labels(picked)
+    names = dict(zip((one.label for one in picked), _labels(picked), strict=True))
     pictures = [
         plot(
             name.replace("val_", "validation "),
             [
-                Curve(label, [(r.epoch, getattr(r, name)) for r in one.trial.curve])
-                for label, one in zip(labels, picked, strict=True)
+                Curve(names[one.label], [(r.epoch, getattr(r, name)) for r in one.trial.curve])
+                for one in drawn
             ],
             size,
         )
@@ -210,11 +237,23 @@ def _curves(picked: Sequence[Picked]) -> list[Line]:
         if wide
         else [*pictures[0], [], *pictures[1]]
     )
-    told = [
-        label if one.trial.curve else f"{label} (no epoch finished)"
-        for label, one in zip(labels, picked, strict=True)
+    left_out = [
+        names[one.label] + ("" if one.trial.curve else " (no epoch finished)")
+        for one in picked
+        if one not in drawn
     ]
-    return [[], *lines, legend(told)]
+    notes: list[Line] = [[(f"not drawn: {', '.join(left_out)}", "dim")]] if left_out else []
+    return [[], *lines, legend([names[one.label] for one in drawn]), *notes]
+
+
+def _drawn(picked: Sequence[Picked]) -> list[Picked]:
+    """The trials whose curves are drawn: the best, in the order they were named."""
+    having = [one for one in picked if one.trial.curve]
+    if len({objective(one.summary) for one in having}) != 1:
+        return having[:MOST_CURVES]  # none, or values of two kinds, which have no order
+    order = ranking.ranked([one.trial for one in having], having[0].summary.direction)
+    best = [id(trial) for trial in order[:MOST_CURVES]]
+    return [one for one in having if id(one.trial) in best]
 
 
 def _compare_groups(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,15 +24,20 @@ from cnnsearch.records import EpochResult, StudySummary, Trial
 from cnnsearch.render import output
 from cnnsearch.render.table import Column, Table, csv_text
 from cnnsearch.render.text import measure
-from cnnsearch.render.trials import FIELDS, objective, parameters, trials_table
+from cnnsearch.render.trials import all_columns, objective, trials_table
+
+if TYPE_CHECKING:
+    from cnnsearch.config import Config
 
 
 @click.command("export")
-@references_argument
+@references_argument("STUDY [TRIAL]")
 @click.option("-o", "--output", "target", metavar="FILE", help="Write to FILE instead of stdout.")
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
-@click.option("--csv", "as_csv", is_flag=True, help="All trials as CSV, a line a trial.")
-@click.option("--curves", is_flag=True, help="All epochs of all trials as CSV, a line an epoch.")
+@click.option("--csv", "as_csv", is_flag=True, help="All trials of STUDY as CSV, a line a trial.")
+@click.option(
+    "--curves", is_flag=True, help="Epochs as CSV, a line an epoch: of TRIAL, or of all trials."
+)
 @click.option("--all-attempts", is_flag=True, help="CSV: also attempts that were run again.")
 @storage_option
 def command(
@@ -43,7 +49,9 @@ def command(
     all_attempts: bool,
     storage: str,
 ) -> None:
-    """Write a trial as a config file that `cnnsearch train` runs, or a study as CSV.
+    """Write a trial as a config for `train`, or a study as CSV.
+
+    A folder of images is written in full, so that the config runs from any folder.
 
     \b
     Examples:
@@ -51,6 +59,8 @@ def command(
       cnnsearch export digits --csv -o digits.csv
       cnnsearch export digits --curves
     """
+    if as_csv and curves:
+        raise InputError("--csv and --curves together. Write one of them.")
     if target is not None:
         _refuse_target(Path(target), force)
     if not (as_csv or curves):
@@ -58,8 +68,17 @@ def command(
             raise InputError("--all-attempts is for CSV. Write --csv or --curves with it.")
         _write(_config_text(pick_one(storage, references)), target)
         return
+    if not _is_study(references) and (as_csv or all_attempts):
+        option = "--csv" if as_csv else "--all-attempts"
+        raise InputError(
+            f"{option} is for all trials of one study. Write cnnsearch export STUDY {option}, "
+            'or choose trials: cnnsearch list STUDY --where "number in (3, 7)" --csv.'
+        )
     summary, trials = _trials(storage, references, all_attempts)
-    table = _curve_table(storage, summary, trials) if curves else _trial_table(trials)
+    if curves:
+        table = _curve_table(storage, summary, trials)
+    else:
+        table = trials_table(trials, all_columns(summary, trials))
     _write(csv_text(table), target)
 
 
@@ -71,29 +90,39 @@ def _config_text(picked: Picked) -> str:
     if trial.value is not None:
         value = f", {objective(picked.summary)} {measure(trial.value)}"
     return to_yaml(
-        config_of(picked),
+        _with_whole_root(config_of(picked)),
         f"Trial {trial.number} of study {picked.summary.name} ({trial.state}{value}), "
         f"exported by cnnsearch {__version__}.\nRun it again: cnnsearch train FILE",
     )
+
+
+def _with_whole_root(config: Config) -> Config:
+    """The config with the folder of its data in full, so that it runs from any folder."""
+    root = config.data.root
+    if root is None:
+        return config
+    whole = str(Path(root).expanduser().resolve())
+    return replace(config, data=config.data.model_copy(update={"root": whole}))
+
+
+def _is_study(references: Sequence[str]) -> bool:
+    """Whether a study is named alone."""
+    return len(references) == 1 and "/" not in references[0]
 
 
 def _trials(
     storage: str, references: Sequence[str], all_attempts: bool
 ) -> tuple[StudySummary, list[Trial]]:
     """All trials of a study named alone, else the trials picked, which must be of one study."""
-    if len(references) == 1 and "/" not in references[0]:
+    if _is_study(references):
         summary, attempts = study(storage, references[0])
         return summary, attempts if all_attempts else ranking.last_attempts(attempts)
     picked = pick(storage, references)
     if len({one.summary.name for one in picked}) > 1:
-        raise InputError("a CSV holds the trials of one study. Write cnnsearch export STUDY --csv.")
+        raise InputError(
+            "a CSV holds the trials of one study. Write cnnsearch export STUDY --curves."
+        )
     return picked[0].summary, [one.trial for one in picked]
-
-
-def _trial_table(trials: Sequence[Trial]) -> Table:
-    """All fields of the trials, then their hyperparameters."""
-    names = [name for name in FIELDS if name != "params"]
-    return trials_table(trials, [*names, *parameters(trials)])
 
 
 def _curve_table(storage: str, summary: StudySummary, trials: Sequence[Trial]) -> Table:

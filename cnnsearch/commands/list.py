@@ -17,13 +17,14 @@ from cnnsearch.records import State, StudySummary, Trial
 from cnnsearch.render import output
 from cnnsearch.render.output import Line
 from cnnsearch.render.table import Column, Form, Table, print_table
-from cnnsearch.render.text import age_text, measure
+from cnnsearch.render.text import age_text, counted, measure
 from cnnsearch.render.trials import (
     FIELDS,
+    all_columns,
     cell,
     counts_text,
+    objective,
     objective_text,
-    parameters,
     params_text,
     sort_key,
     state_style,
@@ -58,17 +59,18 @@ class _Wanted:
 @click.option("--cols", metavar="NAMES", help="Columns besides the number: lr,seconds; or all.")
 @click.option("--all-attempts", is_flag=True, help="Also attempts that were run again.")
 @json_option
-@click.option("--csv", "form", flag_value="csv", help="Print CSV, every digit of every number.")
-@click.option("--md", "form", flag_value="md", help="Print Markdown.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV: every column, every digit.")
+@click.option("--md", "as_md", is_flag=True, help="Print Markdown.")
 @storage_option
 def command(
-    study: str | None, as_json: bool, form: str | None, storage: str, **wanted: Any
+    study: str | None, as_json: bool, as_csv: bool, as_md: bool, storage: str, **wanted: Any
 ) -> None:
     """List the studies, or the trials of STUDY, best first.
 
-    Without --cols only hyperparameters that vary are shown. In a condition stand comparisons, and,
-    or, not, in; the trials' fields (number, point, attempt, state, value, epochs, best_epoch,
-    seconds, seed) and hyperparameters. What a trial does not have meets no comparison.
+    Without --cols only hyperparameters that vary are shown; CSV and JSON hold all. In a condition
+    stand comparisons, and, or, not, in; the trials' fields (number, point, attempt, state, value,
+    epochs, best_epoch, seconds, seed) and hyperparameters. The objective's name, val_accuracy or
+    val_loss, stands for value. What a trial does not have meets no comparison.
 
     \b
     Examples:
@@ -77,15 +79,21 @@ def command(
       cnnsearch list digits --where "lr < 1e-3 and batchnorm" --sort -seconds
       cnnsearch list digits --where "init in (he, 'normal:0.01')" --csv
     """
-    if as_json and form:
-        raise InputError(f"--json and --{form} together. Write one of them.")
+    given = [
+        option for option, on in (("--json", as_json), ("--csv", as_csv), ("--md", as_md)) if on
+    ]
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)} together. Write one of them.")
     choice = _Wanted(**wanted)
+    if as_json and choice.cols is not None:
+        raise InputError("--json and --cols together: JSON holds every field. Write --csv.")
+    form = Form.CSV if as_csv else Form.MARKDOWN if as_md else Form.COLUMNS
     if study is None:
         if choice != _Wanted((), None, None, None, None, False):
             raise InputError("options that choose trials need a study: cnnsearch list STUDY ...")
-        _list_studies(storage, as_json, Form(form or "columns"))
+        _list_studies(storage, as_json, form)
     else:
-        _list_trials(storage, study, choice, as_json, Form(form or "columns"))
+        _list_trials(storage, study, choice, as_json, form)
 
 
 def _list_studies(storage: str, as_json: bool, form: Form) -> None:
@@ -99,7 +107,9 @@ def _list_studies(storage: str, as_json: bool, form: Form) -> None:
         click.echo(f"No studies in {storage}. Start one: cnnsearch run FILE", err=True)
         if form is Form.COLUMNS:
             return
-    states = [state for state in State if any(s.counts.get(state) for s in summaries)]
+    states = [
+        state for state in State if form is Form.CSV or any(s.counts.get(state) for s in summaries)
+    ]
     columns = (
         Column("study"),
         *(Column(str(state), right=True, style=_count_style(state)) for state in states),
@@ -143,34 +153,61 @@ def _list_trials(storage: str, prefix: str, wanted: _Wanted, as_json: bool, form
     from cnnsearch.commands.references import study
 
     summary, attempts = study(storage, prefix)
-    shown = _chosen(attempts, summary, wanted)
-    columns = _columns(shown, attempts, wanted)
+    names = _Names(summary, attempts)
+    candidates = attempts if wanted.all_attempts else ranking.last_attempts(attempts)
+    chosen = _chosen(candidates, names, wanted)
+    shown = chosen[: wanted.top]
     if as_json:
         output.write_json([trial_object(trial) for trial in shown])
         return
+    columns = _columns(chosen, names, wanted, form)
     if form is Form.COLUMNS:
         _print_summary(summary, attempts)
     if shown or form is not Form.COLUMNS:
         print_table(trials_table(shown, columns), form)
     elif attempts:
-        click.echo(f"None of the {len(attempts)} trials meets the conditions.", err=True)
+        count = counted(len(candidates), "attempt" if wanted.all_attempts else "trial")
+        click.echo(f"None of the {count} meets the conditions.", err=True)
 
 
-def _chosen(attempts: list[Trial], summary: StudySummary, wanted: _Wanted) -> list[Trial]:
-    trials = attempts if wanted.all_attempts else ranking.last_attempts(attempts)
+class _Names:
+    """The names that options may give to what the trials of a study have."""
+
+    def __init__(self, summary: StudySummary, attempts: list[Trial]) -> None:
+        self.summary = summary
+        self.attempts = attempts
+        self.every = all_columns(summary, attempts)
+        self.fields = [name for name in self.every if name in FIELDS]
+        self.parameters = [name for name in self.every if name not in FIELDS]
+
+    def known(self, option: str, name: str) -> str:
+        """The column that `name` stands for."""
+        if name == objective(self.summary):
+            return "value"
+        for spelling in (name, name.removeprefix("params.")):
+            if spelling in self.every:
+                return spelling
+        known = [*self.every, objective(self.summary)]
+        near = get_close_matches(name, known, 1)
+        hint = f"Did you mean {near[0]}?" if near else f"Names: {', '.join(known)}."
+        raise InputError(f"{option}: unknown name {name!r}. {hint}")
+
+
+def _chosen(trials: list[Trial], names: _Names, wanted: _Wanted) -> list[Trial]:
+    """The trials that meet the conditions, in order."""
     states = _states(wanted.states)
     if states:
         trials = [trial for trial in trials if trial.state in states]
     if wanted.where is not None:
         from cnnsearch.selection import where
 
-        names = _bare(parameters(attempts))
-        met = {trial.number for trial in where(attempts, wanted.where, names)}
+        bare = [name.removeprefix("params.") for name in names.parameters]
+        # Of all attempts, because the words that need no quotes are theirs.
+        found = where(names.attempts, wanted.where, bare, objective(names.summary))
+        met = {trial.number for trial in found}
         trials = [trial for trial in trials if trial.number in met]
-    trials = ranking.ranked(trials, summary.direction)
-    if wanted.sort is not None:
-        trials = _sorted(trials, wanted.sort, attempts)
-    return trials[: wanted.top]
+    trials = ranking.ranked(trials, names.summary.direction)
+    return trials if wanted.sort is None else _sorted(trials, wanted.sort, names)
 
 
 def _states(words: Sequence[str]) -> set[State]:
@@ -184,39 +221,30 @@ def _states(words: Sequence[str]) -> set[State]:
     return states
 
 
-def _sorted(trials: list[Trial], sort: str, attempts: list[Trial]) -> list[Trial]:
-    name = _known("--sort", sort.removeprefix("-"), attempts)
+def _sorted(trials: list[Trial], sort: str, names: _Names) -> list[Trial]:
+    name = names.known("--sort", sort.removeprefix("-"))
     have = [trial for trial in trials if cell(trial, name) is not None]
     have.sort(key=lambda trial: sort_key(cell(trial, name)), reverse=sort.startswith("-"))
     return have + [trial for trial in trials if cell(trial, name) is None]
 
 
-def _columns(shown: list[Trial], attempts: list[Trial], wanted: _Wanted) -> list[str]:
-    """Names of the columns: what was asked for, else what varies."""
-    fields = [name for name in FIELDS if name != "params"]
-    if wanted.cols == "all":
-        return [*fields[:-2], *parameters(attempts), "seed", "reason"]
-    if wanted.cols is not None:
-        asked = [_known("--cols", name.strip(), attempts) for name in wanted.cols.split(",")]
+def _columns(chosen: list[Trial], names: _Names, wanted: _Wanted, form: Form) -> list[str]:
+    """Names of the columns: what was asked for, else what varies; in CSV all, always the same.
+
+    Args:
+        chosen: the trials that meet the conditions, before --top.
+    """
+    if wanted.cols not in (None, "all"):
+        asked = [names.known("--cols", name.strip()) for name in str(wanted.cols).split(",")]
         return list(dict.fromkeys(["number", *asked]))
+    if form is Form.CSV:
+        return names.every
+    if wanted.cols == "all":
+        return [*names.fields[:-2], *names.parameters, "seed", "reason"]
     again = ["point", "attempt"] if wanted.all_attempts else []
-    told = [name for name in ("epochs", "seconds") if len({cell(t, name) for t in shown}) > 1]
-    reason = ["reason"] if any(trial.reason for trial in shown) else []
-    return ["number", *again, "state", "value", *told, *varying(shown), *reason]
-
-
-def _known(option: str, name: str, attempts: list[Trial]) -> str:
-    known = [*(name for name in FIELDS if name != "params"), *parameters(attempts)]
-    for spelling in (name, name.removeprefix("params.")):
-        if spelling in known:
-            return spelling
-    near = get_close_matches(name, known, 1)
-    hint = f"Did you mean {near[0]}?" if near else f"Names: {', '.join(known)}."
-    raise InputError(f"{option}: unknown name {name!r}. {hint}")
-
-
-def _bare(names: Sequence[str]) -> list[str]:
-    return [name.removeprefix("params.") for name in names]
+    told = [name for name in ("epochs", "seconds") if len({cell(t, name) for t in chosen}) > 1]
+    reason = ["reason"] if any(trial.reason for trial in chosen[: wanted.top]) else []
+    return ["number", *again, "state", "value", *told, *varying(chosen), *reason]
 
 
 def _print_summary(summary: StudySummary, attempts: list[Trial]) -> None:
@@ -231,12 +259,13 @@ def _print_summary(summary: StudySummary, attempts: list[Trial]) -> None:
 
 def _summary_lines(summary: StudySummary, attempts: list[Trial]) -> list[Line]:
     points = sum(summary.counts.values())
-    planned = f" of {summary.planned}" if summary.planned else ""
-    counted = f": {counts_text(summary.counts)}" if points else ""
+    of = f"{points} of " if summary.planned else ""
+    counts = f": {counts_text(summary.counts)}" if points else ""
     lines: list[Line] = [
         [
             (summary.name, "bold"),
-            (f": {points}{planned} points{counted} ({objective_text(summary)})", ""),
+            (f": {of}{counted(summary.planned or points, 'point')}{counts}", ""),
+            (f" ({objective_text(summary)})", ""),
         ]
     ]
     best = ranking.best(ranking.last_attempts(attempts), summary.direction)
@@ -255,7 +284,10 @@ def _next(summary: StudySummary, attempts: list[Trial], best: Trial | None) -> l
     if summary.counts.get(State.RUNNING):
         steps.append("it is running now")
     elif left > 0:
-        steps.append(f"cnnsearch run FILE (runs the {left} points left)")
+        steps.append(
+            "cnnsearch run FILE, with the file it was started from "
+            f"(runs the {counted(left, 'point')} left)"
+        )
     if summary.counts.get(State.FAILED):
         failed = next(t for t in reversed(attempts) if t.state is State.FAILED)
         steps.append(f"cnnsearch show {summary.name} {failed.number} (tells why it failed)")

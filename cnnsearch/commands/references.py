@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,20 +15,32 @@ if TYPE_CHECKING:
     from cnnsearch.config import Config
 
 FORMS = "TRIAL is a number, best, last, top:5, 3,7,9, 4-8, or STUDY/TRIAL."
-references_argument = click.argument("references", nargs=-1, required=True, metavar="STUDY TRIAL")
+
+# Studies by the prefixes they were asked for with, and all their attempts.
+Studies = dict[str, tuple[StudySummary, list[Trial]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """A trial with its study; its curve has to be read where it is needed."""
+    """A trial with its study; its curve has to be read where it is needed.
+
+    Args:
+        attempts: all attempts of the study, this one included.
+    """
 
     summary: StudySummary
     trial: Trial
+    attempts: Sequence[Trial]
 
     @property
     def label(self) -> str:
         """`STUDY/NUMBER`."""
         return f"{self.summary.name}/{self.trial.number}"
+
+
+def references_argument(metavar: str) -> Callable[[Any], Any]:
+    """The argument of a verb that takes references: all words, for `pick`."""
+    return click.argument("references", nargs=-1, required=True, metavar=metavar)
 
 
 def study(storage: str, prefix: str) -> tuple[StudySummary, list[Trial]]:
@@ -39,15 +51,18 @@ def study(storage: str, prefix: str) -> tuple[StudySummary, list[Trial]]:
     return read.summary_and_trials(storage, name)
 
 
-def pick(storage: str, references: Sequence[str]) -> list[Picked]:
+def pick(storage: str, references: Sequence[str], studies: Studies | None = None) -> list[Picked]:
     """The trials that `STUDY TRIAL...` or `STUDY/TRIAL...` names, each once.
+
+    Args:
+        studies: those read already, by their prefixes; what is read now is added.
 
     Raises:
         InputError: a trial without a study, a study without a trial, or none of that name.
     """
     from cnnsearch.selection import refer, split
 
-    studies: dict[str, tuple[StudySummary, list[Trial]]] = {}
+    studies = {} if studies is None else studies
     found: dict[str, Picked] = {}
     current, used = None, True
     for reference in references:
@@ -62,7 +77,7 @@ def pick(storage: str, references: Sequence[str]) -> list[Picked]:
             studies[prefix] = study(storage, prefix)
         summary, trials = studies[prefix]
         for trial in refer(trials, wanted, summary.direction, summary.name):
-            picked = Picked(summary, trial)
+            picked = Picked(summary, trial, trials)
             found.setdefault(picked.label, picked)
     if not used and current is not None:
         name = study(storage, current)[0].name
@@ -70,13 +85,13 @@ def pick(storage: str, references: Sequence[str]) -> list[Picked]:
     return list(found.values())
 
 
-def pick_one(storage: str, references: Sequence[str]) -> Picked:
+def pick_one(storage: str, references: Sequence[str], studies: Studies | None = None) -> Picked:
     """Exactly one trial.
 
     Raises:
         InputError: see `pick`; or several trials.
     """
-    found = pick(storage, references)
+    found = pick(storage, references, studies)
     if len(found) > 1:
         names = ", ".join(picked.label for picked in found)
         raise InputError(f"one trial is wanted, not {len(found)} ({names}). Write one of them.")
@@ -88,7 +103,7 @@ def with_curve(storage: str, picked: Picked) -> Picked:
     from cnnsearch.study import read
 
     full = read.trial(storage, picked.summary.name, picked.trial.number)
-    return Picked(picked.summary, full)
+    return replace(picked, trial=full)
 
 
 def config_of(picked: Picked) -> Config:

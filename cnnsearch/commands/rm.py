@@ -7,7 +7,7 @@ import sys
 import click
 
 from cnnsearch.commands.options import storage_option
-from cnnsearch.errors import InputError
+from cnnsearch.errors import InputError, StudyBusyError
 
 
 @click.command("rm")
@@ -15,7 +15,7 @@ from cnnsearch.errors import InputError
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @storage_option
 def command(study: str, yes: bool, storage: str) -> int:
-    """Delete STUDY and all its trials from the storage; its full name is needed.
+    """Delete STUDY, named in full, and all its trials.
 
     \b
     Example:
@@ -27,8 +27,9 @@ def command(study: str, yes: bool, storage: str) -> int:
     name = read.resolve(storage, study)
     if name != study:
         raise InputError(f"{study!r} is the beginning of a name. Write it in full: {name}.")
-    summary = read.summary(storage, name)
-    told = counts_text(summary.counts) or "no trials"
+    _refuse_running(storage, name)
+    before = read.summary_and_trials(storage, name)
+    told = counts_text(before[0].counts) or "no trials"
     if not yes:
         if not sys.stdin.isatty():
             raise InputError(
@@ -40,9 +41,23 @@ def command(study: str, yes: bool, storage: str) -> int:
     from cnnsearch.study import store
     from cnnsearch.study.location import study_folder
 
+    # Loading the store and the question take their time: what was told must still hold.
+    _refuse_running(storage, name)
+    if read.summary_and_trials(storage, name) != before:
+        raise StudyBusyError(f"study {name} has changed. See it: cnnsearch list {name}")
     store.remove(storage, name)
     click.echo(f"Deleted study {name} ({told}).", err=True)
     folder = study_folder(name)
     if folder.is_dir():
         click.echo(f"The logs of its trials stay in {folder}.", err=True)
     return 0
+
+
+def _refuse_running(storage: str, name: str) -> None:
+    """Refuse a study that is running at once: removing would wait, and delete it when it ends."""
+    from cnnsearch.study.lock import is_held
+
+    if is_held(storage, name):
+        from cnnsearch.study.store import busy_message
+
+        raise StudyBusyError(busy_message(storage, name))

@@ -13,13 +13,14 @@ from cnnsearch.commands.options import json_option, set_option, storage_option
 from cnnsearch.render.talk import say
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Sequence
 
     from cnnsearch.config import Config
     from cnnsearch.executors import Executor
     from cnnsearch.interruption import Interruption
     from cnnsearch.preflight import Preflight
-    from cnnsearch.records import StudySummary, Trial
+    from cnnsearch.records import Start, StudySummary, Trial
     from cnnsearch.render.display import Display
     from cnnsearch.study.store import Study
 
@@ -50,7 +51,7 @@ class _Request:
 @storage_option
 @click.option("--timeout", metavar="TIME", help="Begin no trial after this time: 90s, 30m, 2h.")
 @click.option("--retry", type=click.Choice(["failed"]), help="Run failed trials again.")
-@click.option("--dry-run", is_flag=True, help="Say what would run; write nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would run; write no study.")
 @json_option
 def command(
     file: str,
@@ -85,7 +86,7 @@ def command(
     """
     request = _request(file, trials, name, sets, storage, jobs, timeout, retry)
     if dry_run:
-        return _say_what_would_run(request)
+        return _say_what_would_run(request, as_json)
     return _run(request, as_json)
 
 
@@ -128,14 +129,15 @@ def _run(request: _Request, as_json: bool) -> int:
     config = request.config
     check_resume(request.storage, config)
     ready = _examine(request)
+    _announce(request, ready)
+    _make_folder(config)
     with Interruption() as interruption:
         study = Study.claim(request.storage, config, ready.images.fingerprint, request.count)
         try:
             _search(request, ready, study, interruption)
         finally:
             study.release()
-    summary = read.summary(request.storage, config.study)
-    trials = read.trials(request.storage, config.study)
+    summary, trials = read.summary_and_trials(request.storage, config.study)
     if as_json:
         _print_json(summary, trials)
     again = shlex.join(["cnnsearch", *click.get_current_context().obj])
@@ -147,6 +149,20 @@ def _run(request: _Request, as_json: bool) -> int:
     return 0 if summary.counts.get(State.COMPLETE) else 3
 
 
+def _make_folder(config: Config) -> None:
+    """Make the folder of logs now: a study that cannot keep them does not begin."""
+    from cnnsearch.errors import InputError
+    from cnnsearch.study.location import study_folder
+
+    folder = study_folder(config.study)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder.resolve()}: {error.strerror}. Logs are kept there; start in another folder."
+        ) from error
+
+
 def _examine(request: _Request) -> Preflight:
     """Everything that can be found wrong before anything is written."""
     from cnnsearch.preflight import examine
@@ -156,9 +172,42 @@ def _examine(request: _Request) -> Preflight:
     return examine(request.config, say, request.file, request.sets)
 
 
+def _announce(request: _Request, ready: Preflight) -> None:
+    """Say what is about to run, before anything is written."""
+    from cnnsearch.plan import samples
+    from cnnsearch.preflight import estimate_seconds
+    from cnnsearch.render.summary import is_estimated, opening, workers
+
+    waiting = len(_remaining(request))
+    jobs = _jobs(request, ready, waiting)
+    seconds = None
+    if waiting and is_estimated(request.config):
+        each = estimate_seconds(samples(request.config, request.count), ready)
+        seconds = None if each is None else each * waiting / max(1, jobs)
+    where = workers(jobs, str(ready.device)) if waiting else "nothing left to run"
+    say(opening(request.config, request.count, request.count - waiting, where, seconds))
+
+
+def _remaining(request: _Request) -> deque[Start]:
+    """What would run, as the storage stands now."""
+    from cnnsearch.plan import remaining
+    from cnnsearch.study import read
+
+    before = read.trials(request.storage, request.config.study)
+    return remaining(request.config, before, request.count, request.retry_failed)
+
+
+def _jobs(request: _Request, ready: Preflight, waiting: int) -> int:
+    from cnnsearch.preflight import default_jobs
+
+    jobs = request.jobs
+    if jobs is None:
+        jobs = default_jobs(ready.device, request.config.threads)
+    return min(jobs, waiting)
+
+
 def _search(request: _Request, ready: Preflight, study: Study, interruption: Interruption) -> None:
     from cnnsearch.plan import remaining
-    from cnnsearch.preflight import default_jobs
     from cnnsearch.search import Coordinator, Limits
 
     config = request.config
@@ -166,11 +215,7 @@ def _search(request: _Request, ready: Preflight, study: Study, interruption: Int
     waiting = remaining(config, before, request.count, request.retry_failed)
     if not waiting:
         return
-    jobs = request.jobs
-    if jobs is None:
-        jobs = min(default_jobs(ready.device, config.threads), len(waiting))
-    _announce(request, ready, len(waiting), jobs)
-    executor = _executor(jobs, config)
+    executor = _executor(_jobs(request, ready, len(waiting)), config)
     try:
         limits = Limits(request.timeout_s, interruption.happened)
         coordinator = Coordinator(study, config, executor, limits)
@@ -179,19 +224,6 @@ def _search(request: _Request, ready: Preflight, study: Study, interruption: Int
                 display.show(event)
     finally:
         executor.close()
-
-
-def _announce(request: _Request, ready: Preflight, waiting: int, jobs: int) -> None:
-    from cnnsearch.plan import samples
-    from cnnsearch.preflight import estimate_seconds
-    from cnnsearch.render.summary import is_estimated, opening, workers
-
-    seconds = None
-    if is_estimated(request.config):
-        each = estimate_seconds(samples(request.config, request.count), ready)
-        seconds = each * waiting / max(1, jobs)
-    where = workers(jobs, str(ready.device))
-    say(opening(request.config, request.count, request.count - waiting, where, seconds))
 
 
 def _executor(jobs: int, config: Config) -> Executor:
@@ -217,27 +249,29 @@ def _display(request: _Request, before: Sequence[Trial], slots: int) -> Display:
     objective = config.search.objective
     progress = SearchProgress(before, request.count, DIRECTIONS[objective], slots)
     console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
+    if not sys.stderr.isatty():  # console.is_terminal would also ask $FORCE_COLOR
         return LineDisplay(console, progress, objective)
     epochs = None if "epochs" in config.space else config.train.epochs
     return LiveDisplay(console, progress, objective, epochs)
 
 
-def _say_what_would_run(request: _Request) -> int:
-    from cnnsearch.plan import remaining
+def _say_what_would_run(request: _Request, as_json: bool) -> int:
+    from dataclasses import asdict
+
     from cnnsearch.render import output
     from cnnsearch.render.trials import params_text
-    from cnnsearch.study import read
     from cnnsearch.study.store import check_resume
 
     config = request.config
     check_resume(request.storage, config)
     ready = _examine(request)
-    before = read.trials(request.storage, config.study)
-    waiting = remaining(config, before, request.count, request.retry_failed)
-    for start in waiting:
-        params = params_text(start.params) or "(chosen by tpe from the trials before)"
-        output.write(f"point {start.point}, attempt {start.attempt}: {params}")
+    waiting = _remaining(request)
+    if as_json:
+        output.write_json([asdict(start) for start in waiting])
+    else:
+        for start in waiting:
+            params = params_text(start.params) or "(chosen by tpe from the trials before)"
+            output.write(f"point {start.point}, attempt {start.attempt}: {params}")
     say(
         f"{config.study}: would run {len(waiting)} of {request.count} trials on "
         f"{config.data.name}, {ready.device}; nothing was written"

@@ -7,7 +7,7 @@ import click
 
 @click.command()
 def command() -> None:
-    """Print the JSON Schema of a config file, for editors that complete and check.
+    """Print the JSON Schema of config files, for editors.
 
     \b
     Example:

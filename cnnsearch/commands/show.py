@@ -13,14 +13,13 @@ from cnnsearch.commands.references import (
     config_of,
     pick_one,
     references_argument,
-    study,
     with_curve,
 )
-from cnnsearch.records import EpochResult, State, Trial
+from cnnsearch.records import EpochResult, State
 from cnnsearch.render import output
 from cnnsearch.render.output import Line
 from cnnsearch.render.table import Column, Table, print_table
-from cnnsearch.render.text import measure, number, seconds_text, value_text
+from cnnsearch.render.text import counted, measure, number, seconds_text, value_text
 from cnnsearch.render.trials import classes, full_object, objective, state_style
 
 # Of a long table the first and the last epochs are shown.
@@ -28,12 +27,12 @@ HEAD, TAIL = 5, 10
 
 
 @click.command("show")
-@references_argument
+@references_argument("STUDY TRIAL")
 @click.option("--all", "every", is_flag=True, help="Every epoch, however many there are.")
 @json_option
 @storage_option
 def command(references: tuple[str, ...], every: bool, as_json: bool, storage: str) -> None:
-    """Show one trial: state and reason, hyperparameters, curves, epochs, config.
+    """Show one trial: state, reason, hyperparameters, curves, config.
 
     TRIAL is a number, best, last or top:1; STUDY/TRIAL is understood too.
 
@@ -50,8 +49,7 @@ def command(references: tuple[str, ...], every: bool, as_json: bool, storage: st
     from cnnsearch.config import to_yaml
 
     trial = picked.trial
-    _, attempts = study(storage, picked.summary.name)
-    output.write_lines([*_head(picked), *_facts(picked, attempts)], wrap=True)
+    output.write_lines([*_head(picked), *_facts(picked)], wrap=True)
     output.write_lines(_section("hyperparameters", bool(trial.params)))
     width = max((len(name) for name in trial.params), default=0)
     for name, value in trial.params.items():
@@ -88,13 +86,13 @@ def _head(picked: Picked) -> list[Line]:
     return [line, *([[(trial.reason, state_style(trial.state))]] if trial.reason else [])]
 
 
-def _facts(picked: Picked, attempts: Sequence[Trial]) -> list[Line]:
+def _facts(picked: Picked) -> list[Line]:
     """Timing, attempts, first loss, size of the network."""
     trial = picked.trial
-    epochs = f"{trial.epochs} epoch{'' if trial.epochs == 1 else 's'}"
+    epochs = counted(trial.epochs, "epoch")
     facts = [f"{epochs} in {seconds_text(trial.seconds)}" if trial.seconds else epochs]
     facts.append(f"point {trial.point}, attempt {trial.attempt}, seed {trial.seed}")
-    others = [t for t in attempts if t.key == trial.key and t.number != trial.number]
+    others = [t for t in picked.attempts if t.key == trial.key and t.number != trial.number]
     if others:
         told = ", ".join(f"trial {t.number} (attempt {t.attempt}, {t.state})" for t in others)
         facts.append(f"other attempts of the point: {told}")
@@ -153,5 +151,5 @@ def _print_epochs(picked: Picked, every: bool) -> None:
         return
     shown = [r for r in curve if r.epoch <= HEAD or r.epoch > len(curve) - TAIL or r.epoch == best]
     print_table(epochs_table(shown, best))
-    left_out = len(curve) - len(shown)
+    left_out = len(curve) - len(shown)  # at least 5
     output.write_lines([[(f"{left_out} epochs are left out: --all shows every one.", "dim")]])

@@ -44,7 +44,7 @@ _HEADER = (
 def command(
     file: str, epochs: int | None, seeds: int, sets: tuple[str, ...], test: bool, as_json: bool
 ) -> int:
-    """Train the network that FILE describes: a config without search and space.
+    """Train the network that FILE describes: one run, without a search.
 
     A trial's exported file gives the trial's numbers again, to the last digit
     on the same machine and number of threads.

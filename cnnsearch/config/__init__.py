@@ -2,7 +2,7 @@
 
 from cnnsearch.config.config import Config
 from cnnsearch.config.differences import differences
-from cnnsearch.config.reachable import structures
+from cnnsearch.config.reachable import fitting, structures
 from cnnsearch.config.reading import from_plain, load, load_with_notes, placed
 from cnnsearch.config.schema import schema
 from cnnsearch.config.sections import duration, is_study_name, study_name
@@ -13,6 +13,7 @@ __all__ = [
     "Config",
     "differences",
     "duration",
+    "fitting",
     "from_plain",
     "is_study_name",
     "load",

@@ -12,6 +12,7 @@ from cnnsearch.errors import InputError
 
 _SHOWN = 60  # characters of a value that a message repeats
 _LINES = 100  # mistakes that are printed
+_NAMES = 260  # characters of a list of names: all that can be searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +74,18 @@ class Mistakes:
 def report(file: str, mistakes: Iterable[Mistake]) -> str:
     """One line per mistake, in the order of the file, the command line's last."""
     ordered = sorted(mistakes, key=lambda m: (m.place.option != "", m.place.line))
-    lines = list(dict.fromkeys(_line(file, mistake) for mistake in ordered))
+    lines = list(dict.fromkeys(line(file, m.place, m.path, m.text) for m in ordered))
     if len(lines) > _LINES:
         lines[_LINES:] = [f"{cleaned(file)}: {len(lines) - _LINES} more mistakes."]
     return "\n".join(lines)
 
 
-def _line(file: str, mistake: Mistake) -> str:
-    if mistake.place.option:
-        return cleaned(f"{shortened(mistake.place.option)}: {mistake.text}")
-    place = f"{file}:{mistake.place.line}" if mistake.place.line else file
-    parts = [place, mistake.path, mistake.text]
-    return cleaned(": ".join(part for part in parts if part))
+def line(file: str, place: Place, path: str, text: str) -> str:
+    """A message with its place: "coarse.yaml:14: space.lr: TEXT", or "-S lr=abc: TEXT"."""
+    if place.option:
+        return cleaned(f"{shortened(place.option)}: {text}")
+    where = f"{file}:{place.line}" if place.line else file
+    return cleaned(": ".join(part for part in (where, path, text) if part))
 
 
 def cleaned(text: str) -> str:
@@ -140,11 +141,18 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     if near:
         return f"Did you mean {near}?"
     names = listed(known)
-    return f"Write {names}." if len(names) <= 120 else "`cnnsearch schema` lists all there are."
+    if len(names) > _NAMES:
+        names = names[:_NAMES].rpartition(", ")[0] + ", ..."
+        return f"Write {names}"
+    return f"Write {names}."
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The name that was probably meant."""
+    """The name that was probably meant: one that begins with `name`, or looks alike."""
     # A long name has no near neighbour, and difflib takes its time to say so.
-    near = get_close_matches(name, list(known), 1, 0.6) if len(name) <= _SHOWN else []
+    if len(name) > _SHOWN:
+        return None
+    known, written = list(known), name.lower()
+    begun = [word for word in known if len(written) > 1 and word.startswith(written)]
+    near = sorted(begun, key=len) or get_close_matches(written, known, 1, 0.6)
     return near[0] if near else None

@@ -9,12 +9,22 @@ from typing import Any
 from cnnsearch.config.config import Config
 from cnnsearch.config.document import Item, items, read_file
 from cnnsearch.config.fields import OWNER, SECTIONS, fit, path_of
-from cnnsearch.config.mistakes import Mistake, Mistakes, Place, nearest, report, shown, suggestion
-from cnnsearch.config.rules import check_rules, overridden
+from cnnsearch.config.mistakes import (
+    Mistake,
+    Mistakes,
+    Place,
+    line,
+    nearest,
+    report,
+    shown,
+    suggestion,
+)
+from cnnsearch.config.rules import Reading, check_rules, meant, notes
 from cnnsearch.config.sections import Section, Top, is_study_name, study_name
 from cnnsearch.config.settings import with_settings
 from cnnsearch.config.space_section import read_space
 from cnnsearch.errors import InputError
+from cnnsearch.space import Space
 
 _STORED = "the study's config"
 _TOP = (*Top.model_fields, *SECTIONS, "space")
@@ -25,7 +35,8 @@ def load(path: str | Path, sets: Sequence[str] = (), trials: int | None = None) 
 
     Args:
         sets: "KEY=VALUE" texts of the command line, in the place of the file's values.
-        trials: number of points asked for on the command line, in the place of `search.trials`.
+        trials: number of points asked for on the command line, in the place of `search.trials`;
+            only with it may a grid have more points than are run.
 
     Raises:
         InputError: with all mistakes, one line each.
@@ -36,7 +47,7 @@ def load(path: str | Path, sets: Sequence[str] = (), trials: int | None = None) 
 def load_with_notes(
     path: str | Path, sets: Sequence[str] = (), trials: int | None = None
 ) -> tuple[Config, list[str]]:
-    """Like `load`, and what the user should know: fixed values that `space` overrides."""
+    """Like `load`, and what the user should know: what is written without effect."""
     file = str(path)
     try:
         root = read_file(Path(path))
@@ -44,12 +55,13 @@ def load_with_notes(
         raise InputError(report(file, [mistake])) from None
     mistakes = Mistakes()
     root = with_settings(root, sets, file, mistakes)
-    if trials is not None:
-        root = _with_trials(root, trials, mistakes)
     if "study" not in root.value:
         root = _with_study(root, Path(path).stem, mistakes)
-    config = _config(root, file, mistakes)
-    return config, [f"{file}:{line}: {text}" for line, text in overridden(root, config)]
+    written = root
+    if trials is not None:
+        root = _with_trials(root, trials, mistakes)
+    config = _config(root, file, mistakes, any_size=trials is not None)
+    return config, [line(file, *note) for note in notes(written, config)]
 
 
 def from_plain(plain: Mapping[str, Any]) -> Config:
@@ -62,28 +74,42 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
     mistakes = Mistakes()
     if "study" not in root.value:
         mistakes.add(root.place, "study", "is missing.")
-    return _config(root, _STORED, mistakes)
+    # How many points of a grid were asked for is not stored with it.
+    return _config(root, _STORED, mistakes, any_size=True)
 
 
-def _config(root: Item, file: str, mistakes: Mistakes) -> Config:
+def _config(root: Item, file: str, mistakes: Mistakes, any_size: bool) -> Config:
     _check_names(root, mistakes)
     top = _fields("", root, mistakes)
     sections = {name: _fields(name, _section(root, name), mistakes) for name in SECTIONS}
+    _check_required(root, mistakes)
     space = read_space(root.value["space"], mistakes) if "space" in root.value else None
     if "search" in root.value and space is None:
         text = "there is no space to search. Write a section space, or delete this one."
         mistakes.add(root.value["search"].place, "search", text)
-    mistakes.raise_any(file)
-    searching = space is not None
+    # Every value was checked by its field, so that a section need not check them again. Where there
+    # are mistakes, what remains is looked at all the same: they are all to be told at once.
     built = {
-        name: section(**sections[name])
+        name: section.model_construct(**sections[name])
         for name, section in SECTIONS.items()
-        if searching or name != "search"
+        if space is not None or name != "search"
     }
-    config = Config(**{**Top(**top).model_dump(), **built}, space=space)
-    check_rules(root, config, mistakes)
+    tops = Top.model_construct(**{"study": "", **top}).model_dump()
+    config = Config(**{**tops, **built}, space=space)
+    check_rules(Reading(root, config, _wrong(root, sections, space), any_size), mistakes)
     mistakes.raise_any(file)
     return config
+
+
+def _wrong(root: Item, sections: Mapping[str, Mapping[str, Any]], space: Space | None) -> set[str]:
+    """The fields and parameters whose values are not what the user wrote."""
+    wrong = {"name"} - sections["data"].keys()
+    for section, found in sections.items():
+        written, fields = _section(root, section).value, _model(section).model_fields
+        read = written.keys() & fields if isinstance(written, dict) else fields.keys()
+        wrong |= read - found.keys()
+    parameters = _section(root, "space").value
+    return wrong | (set(parameters if isinstance(parameters, dict) else ()) - set(space or ()))
 
 
 def _section(root: Item, name: str) -> Item:
@@ -117,14 +143,18 @@ def _fields(section: str, item: Item, mistakes: Mistakes) -> dict[str, Any]:
                 found[name] = fit(name, value, path_of(name))
             elif section:
                 raise Mistake(value.place, _path(section, name), _unknown(section, name))
-    _check_required(section, item, mistakes)
     return found
 
 
-def _check_required(section: str, item: Item, mistakes: Mistakes) -> None:
-    if section == "data" and "name" not in item.value:
+def _check_required(root: Item, mistakes: Mistakes) -> None:
+    data = _section(root, "data")
+    if (
+        isinstance(data.value, dict)
+        and "name" not in data.value
+        and not meant(root, "name", "data")
+    ):
         text = "is missing. Write data: {name: digits}, or another of `cnnsearch choices`."
-        mistakes.add(item.place, "data.name", text)
+        mistakes.add(data.place, "data.name", text)
 
 
 def _unknown(section: str, name: str) -> str:

@@ -3,56 +3,114 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from cnnsearch import catalog
 from cnnsearch.config.config import Config
 from cnnsearch.config.document import Item
-from cnnsearch.config.fields import OWNER, path_of
-from cnnsearch.config.mistakes import Mistakes, Place, inline
+from cnnsearch.config.fields import OWNER, SECTIONS, path_of
+from cnnsearch.config.mistakes import Mistakes, Place, inline, nearest
 from cnnsearch.config.reachable import combinations
 from cnnsearch.records import Value
-from cnnsearch.space import Grid, Parameter, Range
+from cnnsearch.space import Grid, Parameter, Range, Space
 
 MAX_POINTS = 10_000
 _MAX_SHUFFLED = 10**18  # Python's len() ends at 2^63
 _MEETINGS = 20_000  # combinations of values that a rule looks at
 
 
-def check_rules(root: Item, config: Config, mistakes: Mistakes) -> None:
-    """Look at a config whose every field fits by itself."""
-    _check_images(root, config, mistakes)
-    _check_batchnorm(root, config, mistakes)
-    _check_warmup(root, config, mistakes)
-    if config.space is not None and config.search is not None:
-        if catalog.SAMPLERS[config.search.sampler].finite:
-            _check_grid(root, config, mistakes)
-        elif config.search.trials is None:
-            text = "is missing. Write search: {trials: 20}, or give -n 20."
-            section = root.value.get("search", root.value["space"])
-            mistakes.add(section.place, "search.trials", text)
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A config being read.
+
+    Args:
+        config: fields with mistakes have their defaults here, and parameters with mistakes are
+            absent from its space.
+        wrong: the names of those fields and parameters.
+        any_size: a grid may have any number of points, since not all of them are run.
+    """
+
+    root: Item
+    config: Config
+    wrong: Collection[str]
+    any_size: bool
+
+    def knows(self, *names: str) -> bool:
+        """Whether the values of these fields are what the user wrote."""
+        return not any(name in self.wrong for name in names)
 
 
-def overridden(root: Item, config: Config) -> Iterator[tuple[int, str]]:
-    """(line, note) of every fixed value in the file that a parameter of the space overrides."""
+def check_rules(reading: Reading, mistakes: Mistakes) -> None:
+    """Look at the fields that fit by themselves."""
+    config = reading.config
+    if reading.knows("name"):
+        _check_images(reading, mistakes)
+    if reading.knows("batchnorm", "batch_size"):
+        _check_batchnorm(reading.root, config, mistakes)
+    if reading.knows("warmup_epochs", "epochs"):
+        _check_warmup(reading.root, config, mistakes)
+    if config.space is None or config.search is None or not reading.knows("sampler"):
+        return
+    if catalog.SAMPLERS[config.search.sampler].finite:
+        _check_grid(reading, mistakes)
+    elif config.search.trials is None and reading.knows("trials"):
+        _tell_trials(reading.root, mistakes)
+
+
+def _tell_trials(root: Item, mistakes: Mistakes) -> None:
+    if meant(root, "trials", "search"):
+        return
+    text = "is missing. Write search: {trials: 20}, or give -n 20."
+    section = root.value.get("search", root.value["space"])
+    mistakes.add(section.place, "search.trials", text)
+
+
+def meant(root: Item, name: str, section: str) -> bool:
+    """Whether an unknown name probably stands for a field or its section: that is told already."""
+    top = [key for key in root.value if key not in OWNER or OWNER[key]]
+    if any(nearest(key, [name, section]) for key in top if key not in (*SECTIONS, "space")):
+        return True
+    return any(
+        nearest(key, [name]) is not None
+        for title, fields in SECTIONS.items()
+        if title in root.value and isinstance(root.value[title].value, dict)
+        for key in root.value[title].value
+        if key not in fields.model_fields
+    )
+
+
+def notes(root: Item, config: Config) -> Iterator[tuple[Place, str, str]]:
+    """(place, path, text) of what is written without effect."""
+    yield from _overridden(root, config)
+    search = root.value.get("search")
+    if config.search is None or search is None or not isinstance(search.value, dict):
+        return
+    if catalog.SAMPLERS[config.search.sampler].finite and "trials" in search.value:
+        text = "search.trials is not used by a grid, which runs its whole product; -n limits it."
+        yield search.value["trials"].place, "", text
+
+
+def _overridden(root: Item, config: Config) -> Iterator[tuple[Place, str, str]]:
+    """Every fixed value in the file that a parameter of the space overrides."""
     for name, parameter in (config.space or {}).items():
         section = root.value.get(OWNER[name])
         if section is None or section.value is None or name not in section.value:
             continue
-        line, value = section.value[name].place.line, section.value[name].plain()
+        value = section.value[name].plain()
         where = " where it is active" if parameter.when else ""
-        text = f"{path_of(name)}: space.{name} overrides the fixed {inline(value)}{where}."
-        yield line, text
+        text = f"space.{name} overrides the fixed {inline(value)}{where}."
+        yield section.value[name].place, path_of(name), text
 
 
-def _check_images(root: Item, config: Config, mistakes: Mistakes) -> None:
-    row = catalog.DATASETS[config.data.name]
+def _check_images(reading: Reading, mistakes: Mistakes) -> None:
+    row = catalog.DATASETS[reading.config.data.name]
     for name in ("size", "channels"):
-        if row.shape is not None and getattr(config.data, name) is not None:
+        if row.shape is not None and getattr(reading.config.data, name) is not None:
             text = f"the images of {row.name} have their own. Delete the line."
-            mistakes.add(_place(root, name), f"data.{name}", text)
+            mistakes.add(_place(reading.root, name), f"data.{name}", text)
 
 
 def _check_batchnorm(root: Item, config: Config, mistakes: Mistakes) -> None:
@@ -83,28 +141,33 @@ def _met(config: Config, *names: str) -> Iterator[tuple[Value, ...]]:
         yield tuple({**fixed, **params}[name] for name in names)
 
 
-def _check_grid(root: Item, config: Config, mistakes: Mistakes) -> None:
-    assert config.space is not None
-    assert config.search is not None
+def _check_grid(reading: Reading, mistakes: Mistakes) -> None:
+    space = reading.config.space
+    assert space is not None
     before = len(mistakes.found)
-    for name, parameter in config.space.items():
+    for name, parameter in space.items():
         text = _axis_mistake(parameter)
         if text:
-            mistakes.add(_place(root, name), f"space.{name}", text)
-    if len(mistakes.found) > before:
+            mistakes.add(_place(reading.root, name), f"space.{name}", text)
+    written = reading.root.value["space"]
+    complete = isinstance(written.value, dict) and reading.knows(*written.value)
+    if len(mistakes.found) > before or not complete:
         return
-    parents = {c.parent for parameter in config.space.values() for c in parameter.when}
-    if math.prod(config.space[name].grid_size() for name in parents) > MAX_POINTS:
-        text = f"conditions on more than {MAX_POINTS:,} combinations. Give fewer values."
-        mistakes.add(root.value["space"].place, "space", text)
-        return
-    size = Grid(config.space).size
+    text = _grid_mistake(space, reading.any_size)
+    if text:
+        mistakes.add(written.place, "space", text)
+
+
+def _grid_mistake(space: Space, any_size: bool) -> str | None:
+    parents = {c.parent for parameter in space.values() for c in parameter.when}
+    if math.prod(space[name].grid_size() for name in parents) > MAX_POINTS:
+        return f"conditions on more than {MAX_POINTS:,} combinations. Give fewer values."
+    size = Grid(space).size
     if size > _MAX_SHUFFLED:
-        text = f"a grid of {size:.0e} points. Write fewer values, or sampler: random."
-        mistakes.add(root.value["space"].place, "space", text)
-    elif size > MAX_POINTS and config.search.trials is None:
-        text = f"a grid of {size:,} points. Give -n to run some of them, or fewer values."
-        mistakes.add(root.value["space"].place, "space", text)
+        return f"a grid of {size:.0e} points. Write fewer values, or sampler: random."
+    if size > MAX_POINTS and not any_size:
+        return f"a grid of {size:,} points. Give -n to run some of them, or fewer values."
+    return None
 
 
 def _axis_mistake(parameter: Parameter) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cnnsearch.config.document import Item, items, parse
-from cnnsearch.config.fields import OWNER, SECTIONS, path_of
+from cnnsearch.config.fields import OWNER, SEARCHABLE, SECTIONS, fit, path_of
 from cnnsearch.config.mistakes import Mistake, Mistakes, Place, inline, shown, suggestion
 
 
@@ -46,21 +46,31 @@ def _name(key: str, place: Place) -> str:
         raise Mistake(place, "", f"{key} is a section. Write -S {key}.NAME=VALUE.")
     if dot and bare in OWNER:
         raise Mistake(place, "", f"unknown name {shown(key)}. Did you mean {path_of(bare)}?")
-    known = [path_of(name) for name in OWNER] if dot else list(OWNER)
-    raise Mistake(place, "", f"unknown name {shown(key)}. {suggestion(key, known)}")
+    raise Mistake(place, "", f"unknown name {shown(key)}. {_remedy(section, bare)}")
+
+
+def _remedy(section: str, bare: str) -> str:
+    if section in SECTIONS:
+        return suggestion(bare, SECTIONS[section].model_fields)
+    if section:
+        return suggestion(section, SECTIONS)
+    # What is set most often comes first: a long list is cut.
+    return suggestion(bare, dict.fromkeys([*SEARCHABLE, *OWNER]))
 
 
 def _check_space(root: Item, name: str, value: Item, file: str) -> None:
     space = root.value.get("space")
     if space is None or not isinstance(space.value, dict) or name not in space.value:
         return
-    line = space.value[name].place.line
-    raise Mistake(
-        value.place,
-        "",
-        f"{name} stands in space ({file}:{line}). Delete that line, or write "
-        f"{name}: [{inline(value.plain())}] there.",
-    )
+    stands = f"{name} stands in space ({file}:{space.value[name].place.line})"
+    try:
+        fit(name, value, "")
+    except Mistake as mistake:
+        text = f"{mistake.text} And {stands}: change it there."
+        raise Mistake(value.place, "", text) from None
+    written = f"{name}: [{inline(value.plain())}]"
+    text = f"{stands}. Delete that line, or write {written} there."
+    raise Mistake(value.place, "", text)
 
 
 def _placed(root: Item, name: str, value: Item) -> Item:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from cnnsearch.config.document import Item
@@ -18,7 +17,15 @@ from cnnsearch.config.fields import (
     takes_lists,
     words,
 )
-from cnnsearch.config.mistakes import Mistake, Mistakes, inline, listed, shown, suggestion
+from cnnsearch.config.mistakes import (
+    Mistake,
+    Mistakes,
+    inline,
+    listed,
+    nearest,
+    shown,
+    suggestion,
+)
 from cnnsearch.config.spellings import FOREIGN, translated
 from cnnsearch.records import Value
 from cnnsearch.space import Choice, Condition, Parameter, Range
@@ -34,6 +41,7 @@ class _Entry:
 
     name: str
     item: Item
+    mistakes: Mistakes
 
     @property
     def path(self) -> str:
@@ -49,7 +57,10 @@ class _Entry:
 
 
 def read_space(section: Item, mistakes: Mistakes) -> dict[str, Parameter]:
-    """The parameters that could be read, in the order of the file; the others are mistakes."""
+    """The parameters that could be read, in the order of the file; the others are mistakes.
+
+    A parameter that depends on one that could not be read is left out too, without a word.
+    """
     if not isinstance(section.value, dict) or not section.value:
         text = "is empty" if not section.value else f"{shown(section.plain())} is no mapping"
         mistakes.add(
@@ -58,10 +69,15 @@ def read_space(section: Item, mistakes: Mistakes) -> dict[str, Parameter]:
         return {}
     space: dict[str, Parameter] = {}
     for name, item in section.value.items():
+        before = len(mistakes.found)
         with mistakes.gathering():
-            entry = _Entry(name, item)
+            entry = _Entry(name, item, mistakes)
             _check_name(entry)
-            space[name] = _parameter(entry, space, list(section.value))
+            parameter = _parameter(entry, space, list(section.value))
+            if parameter is None or len(mistakes.found) > before:
+                continue
+            if all(condition.parent in space for condition in parameter.when):
+                space[name] = parameter
     return space
 
 
@@ -77,7 +93,8 @@ def _check_name(entry: _Entry) -> None:
     raise entry.mistake(f"unknown hyperparameter. {suggestion(name, SEARCHABLE)}")
 
 
-def _parameter(entry: _Entry, space: Mapping[str, Parameter], names: list[str]) -> Parameter:
+def _parameter(entry: _Entry, space: Mapping[str, Parameter], names: list[str]) -> Parameter | None:
+    """None where a mistake was told."""
     name, value = entry.name, entry.item.value
     if isinstance(value, list):
         return Choice(_choices(entry, entry.item))
@@ -94,12 +111,17 @@ def _parameter(entry: _Entry, space: Mapping[str, Parameter], names: list[str]) 
         foreign = listed([key for key in value if key in FOREIGN], "and")
         raise entry.mistake(f"{foreign}: another tool's spelling. Write {line}.")
     known = _CHOICE_KEYS if "choices" in value else _RANGE_KEYS
-    for key in value:
-        if key not in known:
-            raise entry.mistake(f"unknown key {shown(key)}. {suggestion(key, known)}", value[key])
+    unknown = [key for key in value if key not in known]
+    for key in unknown:
+        text = f"unknown key {shown(key)}. {suggestion(key, known)}"
+        entry.mistakes.add(value[key].place, entry.path, text)
     when = _conditions(entry, space, names)
     if "choices" in value:
         return Choice(_choices(entry, value["choices"]), when)
+    # A misspelt key would be told a second time, as a missing one.
+    missing = [key for key in ("low", "high") if key not in value]
+    if missing and any(nearest(key, missing) for key in unknown):
+        return None
     return _range(entry, when)
 
 
@@ -109,33 +131,44 @@ def _choices(entry: _Entry, item: Item) -> tuple[Value, ...]:
         raise entry.mistake(f"choices must be a list. Write choices: [{shown(item.plain())}].")
     if not item.value:
         raise entry.mistake(f"the list is empty. Write values: {words(name)}.")
-    if takes_lists(name) and not isinstance(item.value[0].value, list):
+    if takes_lists(name) and not any(isinstance(choice.value, list) for choice in item.value):
         raise entry.mistake(
             f"each choice is a list itself. Write {name}: [{shown(item.plain())}].", item
         )
-    _check_mix(entry, item)
-    values = [fit(name, choice, entry.path) for choice in item.value]
+    wanted = _common_kind(entry, item)
     seen: dict[str, Any] = {}
-    for value, choice in zip(values, item.value, strict=True):
-        key = identity(name, value)
-        if key in seen:
-            raise entry.mistake(f"{shown(value)} is listed twice. Delete one.", choice)
-        seen[key] = value
-    return tuple(values)
+    for choice in item.value:
+        with entry.mistakes.gathering():
+            _check_kind(entry, choice, wanted)
+            value = fit(name, choice, entry.path)
+            key = identity(name, value)
+            if key in seen:
+                raise entry.mistake(f"{shown(value)} is listed twice. Delete one.", choice)
+            seen[key] = value
+    return tuple(seen.values())
 
 
-def _check_mix(entry: _Entry, item: Item) -> None:
+def _common_kind(entry: _Entry, item: Item) -> str | None:
+    """The kind of the first value that fits the field, else of the first value."""
+    kinds = [_kind(choice.value) for choice in item.value]
+    for kind, choice in zip(kinds, item.value, strict=True):
+        trial = Mistakes()
+        with trial.gathering():
+            fit(entry.name, choice, entry.path)
+        if not trial.found:
+            return kind
+    return next((kind for kind in kinds if kind is not None), None)
+
+
+def _check_kind(entry: _Entry, choice: Item, wanted: str | None) -> None:
     """Whole numbers and others mix in one list; everything else is of one kind."""
-    kinds = [
-        (_kind(choice.value), choice) for choice in item.value if _kind(choice.value) is not None
-    ]
-    for (before, _), (kind, choice) in pairwise(kinds):
-        if kind != before:
-            raise entry.mistake(
-                f"{before} and {kind} in one list ({shown(choice.plain())}). Write values of one "
-                f"kind: {words(entry.name)}.",
-                choice,
-            )
+    kind = _kind(choice.value)
+    if kind is not None and kind != wanted:
+        raise entry.mistake(
+            f"{wanted} and {kind} in one list ({shown(choice.plain())}). Write values of one "
+            f"kind: {words(entry.name)}.",
+            choice,
+        )
 
 
 def _kind(value: Any) -> str | None:
@@ -154,7 +187,8 @@ def _kind(value: Any) -> str | None:
             return "null"
 
 
-def _range(entry: _Entry, when: tuple[Condition, ...]) -> Range:
+def _range(entry: _Entry, when: tuple[Condition, ...]) -> Range | None:
+    """None where a mistake was told."""
     name, kind = entry.name, number_kind(entry.name)
     if kind is None:
         raise entry.mistake(f"takes no range. Write a list: {words(name)}.")
@@ -162,46 +196,51 @@ def _range(entry: _Entry, when: tuple[Condition, ...]) -> Range:
         if entry.part(key) is None:
             raise entry.mistake(f"{key} is missing. Write {name}: {{low: LOW, high: HIGH}}.")
     log = _log(entry)
-    low, high = _bounds(entry, log)
+    points = _points(entry)
+    bounds = _bounds(entry, log)
+    if bounds is None:
+        return None
+    low, high = bounds
     if low > high:
         raise entry.mistake(f"low {low!r} is greater than high {high!r}. Swap them.")
     if low == high:
         raise entry.mistake(f"low and high are both {low!r}. Write {name}: [{low!r}].")
-    return Range(
-        low,
-        high,
-        log=log,
-        step=_step(entry, low, high, log),
-        points=_points(entry),
-        integer=kind == "integer",
-        when=when,
-    )
+    step = _step(entry, low, high, log)
+    return Range(low, high, log, step, points, integer=kind == "integer", when=when)
 
 
 def _log(entry: _Entry) -> bool:
     item = entry.part("log")
-    if item is not None and not isinstance(item.value, bool):
-        raise entry.mistake(f"log: {shown(item.plain())}. Write log: true or log: false.", item)
-    return item is not None and item.value is True
+    if item is None:
+        return False
+    if not isinstance(item.value, bool):
+        text = f"log: {shown(item.plain())}. Write log: true or log: false."
+        entry.mistakes.add(item.place, entry.path, text)
+    return item.value is not False
 
 
-def _bounds(entry: _Entry, log: bool) -> tuple[float, float]:
-    low_item, high_item = entry.part("low"), entry.part("high")
-    assert low_item is not None
-    assert high_item is not None
-    for key, item in (("low", low_item), ("high", high_item)):
-        if not _is_number(item.value):
-            text = f"{key} {shown(item.plain())} is no number. Write {key}: {_example(entry.name)}."
-            raise entry.mistake(text, item)
-        if number_kind(entry.name) == "integer" and not isinstance(item.value, int):
-            whole = int(item.value) if abs(item.value) < 2**63 else 1
-            text = f"{key} {item.value!r}: {entry.name} takes whole numbers. Write {key}: {whole}."
-            raise entry.mistake(text, item)
-    low, high = low_item.value, high_item.value
-    if log and low <= 0:
-        raise entry.mistake(_log_text(low, high), low_item)
-    fitted = [fit(entry.name, item, entry.path) for item in (low_item, high_item)]
-    return fitted[0], fitted[1]
+def _bounds(entry: _Entry, log: bool) -> tuple[float, float] | None:
+    """Low and high as the field has them; None where a mistake was told."""
+    items = [item for key in ("low", "high") if (item := entry.part(key)) is not None]
+    low, high = (item.value for item in items)
+    if log and _is_number(low) and _is_number(high) and low <= 0:
+        raise entry.mistake(_log_text(low, high), items[0])
+    fitted = []
+    for key, item in zip(("low", "high"), items, strict=True):
+        with entry.mistakes.gathering():
+            _check_bound(entry, key, item)
+            fitted.append(fit(entry.name, item, entry.path))
+    return (fitted[0], fitted[1]) if len(fitted) == 2 else None
+
+
+def _check_bound(entry: _Entry, key: str, item: Item) -> None:
+    if not _is_number(item.value):
+        text = f"{key} {shown(item.plain())} is no number. Write {key}: {_example(entry.name)}."
+        raise entry.mistake(text, item)
+    if number_kind(entry.name) == "integer" and not isinstance(item.value, int):
+        whole = int(item.value) if abs(item.value) < 2**63 else 1
+        text = f"{key} {item.value!r}: {entry.name} takes whole numbers. Write {key}: {whole}."
+        raise entry.mistake(text, item)
 
 
 def _log_text(low: float, high: float) -> str:
@@ -238,7 +277,8 @@ def _points(entry: _Entry) -> int | None:
     points = item.value
     if not isinstance(points, int) or isinstance(points, bool) or points < 2:
         text = f"points {shown(item.plain())} does not fit. Write a whole number of at least 2."
-        raise entry.mistake(text, item)
+        entry.mistakes.add(item.place, entry.path, text)
+        return None
     return points
 
 
@@ -250,10 +290,13 @@ def _conditions(
         return ()
     if not isinstance(item.value, dict) or not item.value:
         text = f"when {shown(item.plain())} does not fit. Write when: {{NAME: VALUE}}."
-        raise entry.mistake(text, item)
-    return tuple(
-        _condition(entry, parent, values, space, names) for parent, values in item.value.items()
-    )
+        entry.mistakes.add(item.place, entry.path, text)
+        return ()
+    found = []
+    for parent, values in item.value.items():
+        with entry.mistakes.gathering():
+            found.append(_condition(entry, parent, values, space, names))
+    return tuple(found)
 
 
 def _condition(
@@ -262,9 +305,11 @@ def _condition(
     if parent == entry.name:
         raise entry.mistake("when names the parameter itself. Name an earlier one.", item)
     if parent not in names:
-        raise entry.mistake(
-            f"when names {shown(parent)}, which is not in space. {suggestion(parent, names)}", item
-        )
+        earlier = names[: names.index(entry.name)]
+        remedy = f"Add {parent} to space, above."
+        if parent not in SEARCHABLE:
+            remedy = suggestion(parent, earlier if nearest(parent, earlier) else SEARCHABLE)
+        raise entry.mistake(f"when names {shown(parent)}, which is not in space. {remedy}", item)
     if names.index(parent) > names.index(entry.name):
         raise entry.mistake(f"when names {parent}, which stands below. Move it above.", item)
     if parent not in space:  # its own mistake was told
@@ -283,12 +328,13 @@ def _condition(
     known = {identity(parent, value): value for value in above.choices}
     values = []
     for choice in wanted:
-        value = fit(parent, choice, f"{entry.path}.when.{parent}")
-        if identity(parent, value) not in known:
-            choices = listed(inline(v) for v in above.choices)
-            text = f"{parent} is never {shown(value)} in this space. Write {choices}."
-            raise entry.mistake(text, choice)
-        values.append(known[identity(parent, value)])
+        with entry.mistakes.gathering():
+            value = fit(parent, choice, f"{entry.path}.when.{parent}")
+            if identity(parent, value) not in known:
+                choices = listed(inline(v) for v in above.choices)
+                text = f"{parent} is never {shown(value)} in this space. Write {choices}."
+                raise entry.mistake(text, choice)
+            values.append(known[identity(parent, value)])
     return Condition(parent, tuple(values))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cnnsearch.catalog import DATASETS
+from cnnsearch.catalog import DATASETS, OPTIMIZERS, PREPROCESSORS, SAMPLERS
+from cnnsearch.config.mistakes import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ data:
   name: {name}
 {data}
   validation: 0.1             # of the training images; the test set is not touched
-  preprocess: channel_mean    # none, mean_image, channel_mean or standardize
+  preprocess: channel_mean    # {preprocessors}
 
 model:
   conv: {conv:<22}# channels of each conv layer; [] is a fully connected network
@@ -46,18 +47,19 @@ model:
 train:
   epochs: {epochs}
   batch_size: 128
-  optimizer: sgd              # sgd, adam or adamw
+  optimizer: sgd              # {optimizers}
   momentum: 0.9
   # Not set here: nesterov, weight_decay, schedule, warmup_epochs.
 
 search:
-  sampler: random             # random, grid or tpe
+  sampler: random             # {samplers}
   trials: {trials}
   objective: val_accuracy     # or val_loss
 
 # A list is a choice, low and high are a range. What stands here overrides what stands above.
 space:
   lr: {{low: 1e-4, high: 1.0, log: true, points: 5}}   # points: used by a grid only
+  # All there are: cnnsearch choices
   init: [normal:0.01, xavier, he]
   activation: [tanh, relu, leaky_relu, elu]
   batchnorm: [true, false]
@@ -73,9 +75,15 @@ def starter(dataset: str, study: str | None = None) -> str:
     row = DATASETS[dataset]
     scale = _SCALES.get(row.shape[1] if row.shape else None, _SCALES[32])
     if row.shape is None:
-        data = "  root: ~/images              # one folder a class, or train/ and test/ with them"
+        data = (
+            "  # A relative path counts from the folder where cnnsearch is started.\n"
+            "  root: ~/images              # one folder a class, or train/ and test/ with them"
+        )
     elif row.files:
-        data = "  # root: DIR                 # default: $CNNSEARCH_DATA, else ~/.cache/cnnsearch"
+        data = (
+            "  # A relative path counts from the folder where cnnsearch is started.\n"
+            "  # root: DIR                 # default: $CNNSEARCH_DATA, else ~/.cache/cnnsearch"
+        )
     else:
         data = "  # limit: 1000               # fewer training images"
     if scale.limit:
@@ -83,6 +91,9 @@ def starter(dataset: str, study: str | None = None) -> str:
     return _TEXT.format(
         name=row.name,
         description=row.description,
+        preprocessors=listed(PREPROCESSORS),
+        optimizers=listed(OPTIMIZERS),
+        samplers=listed(SAMPLERS),
         study=f"\nstudy: {study}\n" if study else "",
         data=data,
         conv=scale.conv,

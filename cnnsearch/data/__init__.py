@@ -1,7 +1,7 @@
 """Images: read, downloaded, decoded, cached, split, and served in batches.
 
-`load` and `check_split` need no torch; `prepare` and `TrialData` do, and bring it in when they are
-first asked for.
+`load` and `check_split` need no torch. What `cnnsearch.data.trial` gives does; it is brought in
+when it is first asked for.
 """
 
 from __future__ import annotations
@@ -16,9 +16,18 @@ from cnnsearch.data.images import Images, Say, default_root, root_of
 from cnnsearch.data.split import check_split
 
 if TYPE_CHECKING:
-    from cnnsearch.data.trial import TrialData, prepare
+    from cnnsearch.data.trial import EVALUATION_BATCH, TrialData, prepare
 
-__all__ = ["Images", "Say", "TrialData", "check_split", "default_root", "load", "prepare"]
+__all__ = [
+    "EVALUATION_BATCH",
+    "Images",
+    "Say",
+    "TrialData",
+    "check_split",
+    "default_root",
+    "load",
+    "prepare",
+]
 
 
 def _to_stderr(text: str) -> None:
@@ -47,7 +56,7 @@ def load(section: Data, say: Say = _to_stderr) -> Images:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("TrialData", "prepare"):
+    if name in ("EVALUATION_BATCH", "TrialData", "prepare"):
         from cnnsearch.data import trial
 
         return getattr(trial, name)

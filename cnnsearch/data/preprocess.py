@@ -54,8 +54,8 @@ def preprocessing(name: str, pixels: str, images: Tensor, index: Tensor) -> Prep
         mean = _mean_image(images, index)
         if row.mean == "channel":
             mean = mean.mean((1, 2), keepdim=True)
-        if row.std:
-            factor = 1 / _deviation(images, index)
+    if row.std:
+        factor = 1 / _deviation(images, index)
     return Preprocessing(None if mean is None else mean.float(), factor.float())
 
 

@@ -23,6 +23,9 @@ from cnnsearch.errors import DataError
 
 Batch = tuple[Tensor, Tensor]
 
+EVALUATION_BATCH = 1024
+"""Images of a batch where nothing is trained, unless asked for otherwise."""
+
 
 @dataclass(frozen=True, eq=False)
 class TrialData:
@@ -75,13 +78,13 @@ class TrialData:
             images = draws.apply(pixels[rows], start, end)
             yield self.preprocessing(images), labels[rows]
 
-    def validation_batches(self, size: int = 1024) -> Iterator[Batch]:
+    def validation_batches(self, size: int = EVALUATION_BATCH) -> Iterator[Batch]:
         """The validation split, in a fixed order, not augmented."""
         pixels, labels = _on_device(self.images, self.device)
         for rows in torch.split(self.validation, size):
             yield self.preprocessing(pixels[rows]), labels[rows]
 
-    def test_batches(self, size: int = 1024) -> Iterator[Batch]:
+    def test_batches(self, size: int = EVALUATION_BATCH) -> Iterator[Batch]:
         """The test set, in its own order; who calls this adds a reading (`readings`).
 
         Raises:

@@ -20,10 +20,12 @@ def attempt(task: Task) -> Iterator[EpochResult | Outcome]:
 
     started = time.perf_counter()
     try:
-        for item in runner.run(from_plain(task.config)):
+        for item in runner.run(from_plain(task.config), fingerprint=task.fingerprint):
             if isinstance(item, Outcome):
                 yield replace(item, seconds=time.perf_counter() - started)
             else:
                 yield item
     except CnnsearchError as error:
-        yield Outcome(State.FAILED, str(error), {"error": str(error), "where": "input"})
+        seconds = time.perf_counter() - started
+        facts = {"type": type(error).__name__, "where": "input"}
+        yield Outcome(State.FAILED, str(error), facts, seconds)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.executors import Lost, Message
-from cnnsearch.executors.worker import LOG, READY, serve
+from cnnsearch.executors.worker import LOG, READY, STOP_SIGNALS, serve
 from cnnsearch.records import Outcome, State, Task
 
 _TAIL_LINES = 5
@@ -29,7 +29,12 @@ class _Worker:
         self.process: SpawnProcess = context.Process(
             target=serve, args=(theirs, str(log)), daemon=True
         )
-        self.process.start()
+        # Blocked until the worker ignores them: a Ctrl-C while it starts would look like its death.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self.ready = False
         self.task: Task | None = None
@@ -115,8 +120,7 @@ class LocalExecutor:
             worker.ready, self._dead_starts = True, 0
             return None
         task = worker.task
-        if task is None:
-            return None  # an epoch that was on its way when its trial was ended
+        assert task is not None, "a task is ended while it waits, or with its worker"
         if isinstance(content, Outcome):
             worker.task = None
             if content.state is State.FAILED:

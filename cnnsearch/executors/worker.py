@@ -15,6 +15,7 @@ from pathlib import Path
 from cnnsearch.executors.attempt import attempt
 from cnnsearch.records import EpochResult, Outcome, State, Task
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 READY = "ready"
 LOG = "log.txt"
 
@@ -25,8 +26,11 @@ def serve(connection: Connection, log: str) -> None:
     Args:
         log: file for what is printed while no task runs, such as an error on import.
     """
-    # Ctrl-C reaches the whole process group; the coordinator decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # They reach the whole process group; the coordinator decides what they mean, and it has
+    # started this process with both blocked.
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _redirect(Path(log))
     from cnnsearch import runner  # noqa: F401  loads torch before the first task

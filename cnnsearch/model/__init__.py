@@ -1,20 +1,14 @@
 """The network of a config's `model:` section: built, initialised, measured without running it."""
 
 from cnnsearch.model.activations import Maxout
-from cnnsearch.model.init import (
-    glorot,
-    he,
-    initialise,
-    normal,
-    orthogonal,
-    unit_variance,
-    xavier,
-    zeros,
-)
+from cnnsearch.model.init import initialise
 from cnnsearch.model.network import build, weight_layers
 from cnnsearch.model.shapes import (
     LayerRow,
+    Measured,
+    fits,
     layer_table,
+    measure,
     memory_bytes,
     parameter_count,
     shape_error,
@@ -23,18 +17,14 @@ from cnnsearch.model.shapes import (
 __all__ = [
     "LayerRow",
     "Maxout",
+    "Measured",
     "build",
-    "glorot",
-    "he",
+    "fits",
     "initialise",
     "layer_table",
+    "measure",
     "memory_bytes",
-    "normal",
-    "orthogonal",
     "parameter_count",
     "shape_error",
-    "unit_variance",
     "weight_layers",
-    "xavier",
-    "zeros",
 ]

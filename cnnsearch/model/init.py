@@ -20,9 +20,9 @@ from cnnsearch.model.network import weight_layers
 def initialise(model: nn.Sequential, scheme: str, generator: Generator, probe: Tensor) -> None:
     """Set all parameters and buffers of a network, whatever its memory held before.
 
-    Weights follow `scheme`; biases are 0, prelu slopes 0.25, batch norm starts with scale 1,
-    shift 0 and fresh running averages. Every draw is made on the CPU, so that a seed means the
-    same on every device.
+    Weights follow `scheme`; biases are 0. What other modules hold is set by their own
+    `reset_parameters`: prelu slopes 0.25, batch norm scale 1, shift 0 and fresh running averages.
+    Every draw is made on the CPU, so that a seed means the same on every device.
 
     Args:
         scheme: as written in a config: "he", "normal:0.01".
@@ -41,9 +41,10 @@ def initialise(model: nn.Sequential, scheme: str, generator: Generator, probe: T
             layer.weight.copy_(weight)
             if layer.bias is not None:
                 layer.bias.zero_()
-        for module in model:
-            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.PReLU):
-                module.reset_parameters()
+        for module in model.modules():
+            reset = getattr(module, "reset_parameters", None)
+            if reset is not None and not isinstance(module, nn.Conv2d | nn.Linear):
+                reset()
         if row.rescale is not None:
             pkgutil.resolve_name(row.rescale)(model, probe)
 

@@ -43,7 +43,7 @@ def build(section: Model, shape: Shape, classes: int) -> nn.Sequential:
     inputs = math.prod(shape)
     for number, units in enumerate(section.hidden, 1):
         name = f"hidden{number}"
-        _check_weights(f"hidden layer {number}", inputs * units)
+        check_weights(f"hidden layer {number}", inputs * units)
         # A layer that sees the raw image loses no inputs (AlexNet drops before fc6 and fc7).
         if section.dropout and (section.conv or number > 1):
             layers[f"{name}_dropout"] = nn.Dropout(section.dropout)
@@ -53,7 +53,7 @@ def build(section: Model, shape: Shape, classes: int) -> nn.Sequential:
         inputs = units
     if section.dropout and (section.conv or section.hidden):
         layers["classifier_dropout"] = nn.Dropout(section.dropout)
-    _check_weights("the classifier", inputs * classes)
+    check_weights("the classifier", inputs * classes)
     layers["classifier"] = nn.Linear(inputs, classes)
     return nn.Sequential(layers)
 
@@ -94,24 +94,38 @@ def _conv_block(
     section: Model, shape: Shape, number: int, channels: int
 ) -> tuple[OrderedDict[str, nn.Module], Shape]:
     """The layers of one conv block and the shape (C, H, W) of its output."""
-    name, place = f"conv{number}", f"conv layer {number}"
+    name = f"conv{number}"
     row = catalog.ACTIVATIONS[section.activation]
-    height, width = (_conv_size(section, place, shape[1:], axis) for axis in (0, 1))
-    _check_weights(place, shape[0] * section.kernel**2 * channels)
+    pooled = conv_shape(section, shape, number, channels)
     block = OrderedDict(_convolution(section, name, shape, channels * row.pieces))
     block.update(_activated(section, name, channels, nn.BatchNorm2d))
     if section.pool == "none":
-        return block, (channels, height, width)
+        return block, pooled
+    pool = nn.MaxPool2d if section.pool == "max" else nn.AvgPool2d
+    block[f"{name}_pool"] = pool(section.pool_size)
+    if _pools_first(section):
+        block.move_to_end(f"{name}_{row.name}")
+    return block, pooled
+
+
+def conv_shape(section: Model, shape: Shape, number: int, channels: int) -> Shape:
+    """The shape (C, H, W) that conv block `number`, counted from 1, makes of `shape`.
+
+    Raises:
+        InputError: the block does not fit; one sentence that names it and the sizes.
+    """
+    place = f"conv layer {number}"
+    height, width = (_conv_size(section, place, shape[1:], axis) for axis in (0, 1))
+    check_weights(place, shape[0] * section.kernel**2 * channels)
+    if section.pool == "none":
+        return channels, height, width
     size = section.pool_size
     if min(height, width) < size:
         raise InputError(
             f"{place}: the image is {height}x{width} there, smaller than the {size}x{size} pool."
             " Use fewer conv layers or pool: none."
         )
-    block[f"{name}_pool"] = (nn.MaxPool2d if section.pool == "max" else nn.AvgPool2d)(size)
-    if _pools_first(section):
-        block.move_to_end(f"{name}_{row.name}")
-    return block, (channels, height // size, width // size)
+    return channels, height // size, width // size
 
 
 def _convolution(section: Model, name: str, shape: Shape, outputs: int) -> Layers:
@@ -165,7 +179,8 @@ def _pools_first(section: Model) -> bool:
     return section.pool == "max" and row.monotone and row.pieces == 1 and not norm_between
 
 
-def _check_weights(place: str, count: int) -> None:
+def check_weights(place: str, count: int) -> None:
+    """Refuse a layer that no device holds, with one sentence that names `place`."""
     if count > MOST_WEIGHTS:
         raise InputError(
             f"{place}: it would have {count:.0e} weights, more than one device holds."

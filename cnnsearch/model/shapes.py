@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import torch
+from torch import nn
 
 from cnnsearch.config.sections import Model, Train
 from cnnsearch.errors import InputError
-from cnnsearch.model.network import Shape, build
+from cnnsearch.model.network import Shape, build, check_weights, conv_shape
 from cnnsearch.optimizer import state_tensors
 
 FLOAT = 4
@@ -33,6 +35,37 @@ class LayerRow:
     parameters: int
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a network is made of and what it costs.
+
+    Args:
+        rows: its layers in the order of computation.
+        pixels: values of one image.
+    """
+
+    rows: tuple[LayerRow, ...]
+    pixels: int
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained values."""
+        return sum(row.parameters for row in self.rows)
+
+    def memory_bytes(self, train: Train) -> int:
+        """Estimated bytes of one training step, without the images of the data set.
+
+        4 bytes x (parameters x (2 + s) + batch x (values + 2 largest)): weights, gradients and the
+        optimizer's s tensors a weight (sgd 0, with momentum 1, adam 2); every layer's output is
+        kept for the backward pass, where two gradients of the largest output live at once.
+        Libraries take more for themselves: 0.2 GB for torch on a CPU, 0.5 GB on CUDA.
+        """
+        sizes = [self.pixels, *(math.prod(row.shape) for row in self.rows)]
+        values = sum(sizes) + 2 * max(sizes)
+        weights = self.parameters * (2 + state_tensors(train))
+        return FLOAT * (weights + train.batch_size * values)
+
+
 def shape_error(section: Model, shape: Shape, classes: int) -> str | None:
     """Why the network cannot be built, in one sentence that names the layer; None if it can."""
     try:
@@ -41,6 +74,38 @@ def shape_error(section: Model, shape: Shape, classes: int) -> str | None:
     except InputError as error:
         return str(error)
     return None
+
+
+def fits(section: Model, shape: Shape, classes: int = 1) -> str | None:
+    """What `shape_error` says, by arithmetic alone: for the many networks of a space.
+
+    Args:
+        shape: (C, H, W) of the images.
+        classes: they count for the size of the classifier only.
+    """
+    try:
+        for number, channels in enumerate(section.conv, 1):
+            shape = conv_shape(section, shape, number, channels)
+        inputs = math.prod(shape)
+        for number, units in enumerate(section.hidden, 1):
+            check_weights(f"hidden layer {number}", inputs * units)
+            inputs = units
+        check_weights("the classifier", inputs * classes)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def measure(section: Model, shape: Shape, classes: int) -> Measured:
+    """Layers, parameters and memory of a network, from one pass over its layers.
+
+    Args:
+        shape: (C, H, W) of the images.
+
+    Raises:
+        InputError: the network cannot be built, see `build`.
+    """
+    return Measured(tuple(layer_table(section, shape, classes)), math.prod(shape))
 
 
 def layer_table(section: Model, shape: Shape, classes: int) -> list[LayerRow]:
@@ -55,12 +120,28 @@ def layer_table(section: Model, shape: Shape, classes: int) -> list[LayerRow]:
     rows = []
     with torch.device("meta"):
         model = build(section, shape, classes).eval()
-        signal = torch.empty(1, *shape)
-        for name, layer in model.named_children():
-            signal = layer(signal)
-            count = sum(parameter.numel() for parameter in layer.parameters())
-            rows.append(LayerRow(name, type(layer).__name__, tuple(signal.shape[1:]), count))
+    signal: tuple[int, ...] = shape
+    for name, layer in model.named_children():
+        signal = _output_shape(_Call(layer, repr(layer), signal))
+        count = sum(parameter.numel() for parameter in layer.parameters())
+        rows.append(LayerRow(name, type(layer).__name__, signal, count))
     return rows
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A layer and the shape of its input; layers that are written alike are alike."""
+
+    layer: nn.Module = field(compare=False)
+    written: str
+    shape: tuple[int, ...]
+
+
+# The networks of a space have most layers in common: 2 instead of 7 ms for each of them.
+@lru_cache(maxsize=4096)
+def _output_shape(call: _Call) -> tuple[int, ...]:
+    with torch.device("meta"), torch.inference_mode():
+        return tuple(call.layer(torch.empty(1, *call.shape)).shape[1:])
 
 
 def parameter_count(section: Model, shape: Shape, classes: int) -> int:
@@ -69,22 +150,13 @@ def parameter_count(section: Model, shape: Shape, classes: int) -> int:
     Raises:
         InputError: the network cannot be built, see `build`.
     """
-    return sum(row.parameters for row in layer_table(section, shape, classes))
+    return measure(section, shape, classes).parameters
 
 
 def memory_bytes(section: Model, train: Train, shape: Shape, classes: int) -> int:
-    """Estimated bytes of one training step, without the images of the data set.
-
-    4 bytes x (parameters x (2 + s) + batch x (values + 2 largest)): weights, gradients and the
-    optimizer's s tensors a weight (sgd 0, with momentum 1, adam 2); every layer's output is kept
-    for the backward pass, where two gradients of the largest output live at once. Libraries take
-    more for themselves: 0.2 GB for torch on a CPU, 0.5 GB on CUDA.
+    """Estimated bytes of one training step, see `Measured.memory_bytes`.
 
     Raises:
         InputError: the network cannot be built, see `build`.
     """
-    rows = layer_table(section, shape, classes)
-    parameters = sum(row.parameters for row in rows)
-    sizes = [math.prod(shape), *(math.prod(row.shape) for row in rows)]
-    values = sum(sizes) + 2 * max(sizes)
-    return FLOAT * (parameters * (2 + state_tensors(train)) + train.batch_size * values)
+    return measure(section, shape, classes).memory_bytes(train)

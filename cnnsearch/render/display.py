@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Console, Group
+from rich.console import Console, Group, OverflowMethod
 from rich.live import Live
 from rich.text import Text
 
 from cnnsearch.records import Began, Ended, Event, State, Trial
+from cnnsearch.render.output import speaks_utf8
 from cnnsearch.render.progress import Running, SearchProgress
 from cnnsearch.render.text import MISSING, measure, number, one_line, seconds_text, value_text
 from cnnsearch.render.trials import params_text
 
 _BAR_CELLS = 10
+_REDRAW_S = 0.2
 
 
 class Display(Protocol):
@@ -58,7 +61,7 @@ class LineDisplay:
 
 
 class LiveDisplay:
-    """A few lines that are drawn over, four times a second."""
+    """A few lines that are drawn over as events come."""
 
     def __init__(
         self, console: Console, progress: SearchProgress, objective: str, epochs: int | None
@@ -72,8 +75,12 @@ class LiveDisplay:
         self._objective = objective
         self._epochs = epochs
         self._console = console
+        self._utf8 = speaks_utf8() and console.encoding.startswith("utf")
+        self._drawn_at = 0.0
+        # Drawn by the events, of which there are some each second, and not by a thread of rich's:
+        # that would read the progress while it changes.
         self._live = Live(
-            console=console, get_renderable=self._drawn, refresh_per_second=4, transient=True
+            console=console, get_renderable=self._drawn, auto_refresh=False, transient=True
         )
 
     def __enter__(self) -> Self:
@@ -89,7 +96,9 @@ class LiveDisplay:
         if isinstance(event, Ended) and event.trial.state in (State.FAILED, State.KILLED):
             line = Text(ended_line(event.trial, self._objective), style="red")
             self._console.print(line, soft_wrap=True)
-        if isinstance(event, Began | Ended):
+        now = time.monotonic()
+        if isinstance(event, Began | Ended) or now - self._drawn_at > _REDRAW_S:
+            self._drawn_at = now
             self._live.refresh()
 
     def _drawn(self) -> Group:
@@ -99,14 +108,19 @@ class LiveDisplay:
         head = f"{progress.done} of {progress.total} trials"
         head += f": {counts}" if counts else ""
         head += f"; about {seconds_text(left)} left" if left is not None else ""
-        return Group(_line(head), self._best_line(), *self._table())
+        return Group(self._line(head), self._best_line(), *self._table())
+
+    def _line(self, text: str, style: str = "") -> Text:
+        """A line that ends at the terminal's right edge."""
+        overflow: OverflowMethod = "ellipsis" if self._utf8 else "crop"
+        return Text(text, style, no_wrap=True, overflow=overflow)
 
     def _best_line(self) -> Text:
         best = self._progress.best
         if best is None:
-            return _line("best: none complete yet", "dim")
+            return self._line("best: none complete yet", "dim")
         text = f"best: trial {best.number}, {self._objective} {measure(best.value)}; "
-        return _line(text + params_text(best.params), "bold")
+        return self._line(text + params_text(best.params), "bold")
 
     def _table(self) -> list[Text]:
         """A header and a line for each running trial, cut at the terminal's right edge."""
@@ -121,7 +135,7 @@ class LiveDisplay:
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             for row in rows
         ]
-        return [_line(lines[0], "dim"), *(_line(line) for line in lines[1:])]
+        return [self._line(lines[0], "dim"), *map(self._line, lines[1:])]
 
     def _cells(self, running: Running, names: list[str]) -> list[str]:
         trial, result = running.trial, running.result
@@ -129,7 +143,7 @@ class LiveDisplay:
         done = result.epoch if result else 0
         return [
             str(trial.number),
-            bar(done, epochs, self._console.encoding),
+            bar(done, epochs, self._utf8),
             f"{done}/{epochs}",
             number(result.train_loss) if result else "...",
             measure(getattr(result, self._objective)) if result else "...",
@@ -137,14 +151,10 @@ class LiveDisplay:
         ]
 
 
-def _line(text: str, style: str = "") -> Text:
-    return Text(text, style, no_wrap=True, overflow="ellipsis")
-
-
-def bar(done: int, of: int, encoding: str) -> str:
-    """A bar of epochs; ASCII where the terminal's encoding is not UTF-8."""
+def bar(done: int, of: int, utf8: bool) -> str:
+    """A bar of epochs."""
     full = round(_BAR_CELLS * done / of) if of else 0
-    done_sign, open_sign = ("━", "╌") if encoding.lower().startswith("utf") else ("#", "-")
+    done_sign, open_sign = ("━", "╌") if utf8 else ("#", "-")
     return done_sign * full + open_sign * (_BAR_CELLS - full)
 
 

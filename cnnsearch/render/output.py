@@ -18,6 +18,8 @@ import click
 from cnnsearch.render.text import clean, strict
 
 Line = list[tuple[str, str]]
+# What our own descriptions hold beyond ASCII.
+_TO_ASCII = str.maketrans({"²": "^2"})
 
 
 def is_terminal() -> bool:
@@ -84,6 +86,8 @@ def write_json(data: Any) -> None:
 
 def _encodable(text: str) -> str:
     """The text as the stream, and the terminal behind it, can take it; `?` for what they cannot."""
+    if not speaks_utf8():
+        text = text.translate(_TO_ASCII)
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     if is_terminal() and not speaks_utf8():
         encoding = "ascii"

@@ -87,8 +87,7 @@ class SearchProgress:
             return None
         mean = sum(self._seconds) / len(self._seconds)
         now = self._clock()
-        waiting = self.total - self.done - len(self.running)
-        work = waiting * mean
-        for running in self.running.values():
-            work += max(0.0, mean - (now - running.since))
-        return work / self._slots
+        waiting = max(0, self.total - self.done - len(self.running))
+        running = [max(0.0, mean - (now - running.since)) for running in self.running.values()]
+        # Not shorter than the longest that runs, however many workers are idle beside it.
+        return max([(waiting * mean + sum(running)) / self._slots, *running])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cnnsearch.records import Value
@@ -70,6 +70,11 @@ def value_text(value: Value) -> str:
     return one_line(str(value))
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things: `1 point`, `12 points`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def exact(value: Any) -> str:
     """A value for CSV and pipes: every digit, so that it can be read back; empty for None."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
@@ -79,6 +84,25 @@ def exact(value: Any) -> str:
     if isinstance(value, list | Mapping):
         return json.dumps(strict(value), ensure_ascii=False)
     return one_line(str(value))
+
+
+def identity(value: Any) -> tuple[str, Any]:
+    """What makes two values equal to a person: 1 and 1.0 are, true and 1 are not."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "number", float(value)
+    return "text", exact(value)
+
+
+def told_apart(values: Sequence[Any], show: Callable[[Any], str]) -> list[str]:
+    """Values as `show` writes them; with more digits where different numbers would look equal."""
+    texts = [show(value) for value in values]
+    for digits in range(5, 18):
+        if len(set(texts)) == len({identity(value) for value in values}):
+            break
+        texts = [
+            f"{value:.{digits}g}" if isinstance(value, float) else show(value) for value in values
+        ]
+    return texts
 
 
 def strict(value: Any) -> Any:

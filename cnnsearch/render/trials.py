@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -68,14 +68,28 @@ def varying(trials: Sequence[Trial]) -> list[str]:
     return [name for name in names if len({exact(cell(trial, name)) for trial in trials}) > 1]
 
 
-def parameters(trials: Sequence[Trial]) -> list[str]:
-    """Names of all hyperparameters of the trials, in the order of the space.
+def parameters(trials: Sequence[Trial], space: Iterable[str] = ()) -> list[str]:
+    """Names of all hyperparameters, in the order of the space.
 
     One that has the name of a field (`epochs`) is written `params.epochs`.
+
+    Args:
+        space: names that stand first, whether or not a trial has them: see `searched`.
     """
     longest = sorted(trials, key=lambda trial: -len(trial.params))
-    names = dict.fromkeys(name for trial in longest for name in trial.params)
+    names = dict.fromkeys([*space, *(name for trial in longest for name in trial.params)])
     return [f"params.{name}" if name in FIELDS else name for name in names]
+
+
+def searched(summary: StudySummary) -> list[str]:
+    """Names of the hyperparameters that a study searches, in the order of its space."""
+    return list(summary.config.get("space") or ())
+
+
+def all_columns(summary: StudySummary, attempts: Sequence[Trial]) -> list[str]:
+    """All fields, then all hyperparameters: the same columns whichever trials are chosen."""
+    fields = [name for name in FIELDS if name != "params"]
+    return [*fields, *parameters(attempts, searched(summary))]
 
 
 def column(name: str) -> Column:

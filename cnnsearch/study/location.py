@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
@@ -27,13 +28,16 @@ def database_file(storage: str) -> Path:
     return Path(rest[1:]).resolve()
 
 
-def database_url(storage: str, mode: str) -> str:
-    """SQLAlchemy's URL of the file; quoted, for names with #, ? or %.
+def connect(storage: str, mode: str) -> sqlite3.Connection:
+    """Open the file; by SQLite's own URI, since names may hold #, ? or %.
+
+    Waits up to a minute for a lock of another process.
 
     Args:
         mode: SQLite's: "rw" cannot create the file, "rwc" can.
     """
-    return f"sqlite:///file:{quote(str(database_file(storage)))}?mode={mode}&uri=true"
+    uri = f"file:{quote(str(database_file(storage)))}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, timeout=60, check_same_thread=False)
 
 
 def database_lock(storage: str) -> Path:

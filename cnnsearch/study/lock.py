@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from filelock import FileLock, Timeout
 
+from cnnsearch.errors import InputError
 from cnnsearch.study.location import study_lock
 
 
@@ -20,12 +21,20 @@ class StudyLock:
     def acquire(self) -> bool:
         """Take the lock; False where another process holds it for longer than half a second.
 
+        Raises:
+            InputError: the folder is not writable.
+
         Half a second, because a reader that asks whether a coordinator lives holds it for a moment.
         """
         try:
             self._lock.acquire(timeout=0.5, poll_interval=0.02)
         except Timeout:
             return False
+        except OSError as error:
+            raise InputError(
+                f"--storage: {self._lock.lock_file}: {error.strerror}. "
+                "Make its folder writable, or write another path."
+            ) from error
         return True
 
     def release(self) -> None:

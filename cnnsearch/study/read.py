@@ -22,7 +22,7 @@ from cnnsearch.errors import CnnsearchError, InputError
 from cnnsearch.objective import DIRECTIONS
 from cnnsearch.records import EpochResult, State, StudySummary, Trial
 from cnnsearch.study import attributes
-from cnnsearch.study.location import database_file, database_url
+from cnnsearch.study.location import connect, database_file
 from cnnsearch.study.lock import is_held
 from cnnsearch.study.states import state_of
 
@@ -56,8 +56,11 @@ def resolve(storage: str, prefix: str) -> str:
     where = database_file(storage)
     if not names:
         raise InputError(f"study {prefix!r}: no studies in {where}. Start one: cnnsearch run FILE.")
-    near = get_close_matches(prefix, names, 3, 0.4) or names[-3:]
-    raise InputError(f"no study {prefix!r} in {where}. Nearest: {', '.join(near)}.")
+    if len(names) <= 8:
+        raise InputError(f"no study {prefix!r} in {where}. Studies: {', '.join(names)}.")
+    near = get_close_matches(prefix, names, 3)
+    hint = f"Nearest: {', '.join(near)}." if near else "See them all: cnnsearch list."
+    raise InputError(f"no study {prefix!r} in {where}. {hint}")
 
 
 def summaries(storage: str) -> list[StudySummary]:
@@ -134,10 +137,14 @@ def _connection(storage: str) -> Iterator[sqlalchemy.Connection | None]:
         yield None
         return
     # mode=rw, not ro: after a crash the journal has to be rolled back before anything is read.
-    engine = sqlalchemy.create_engine(database_url(storage, "rw"), connect_args={"timeout": 60})
+    engine = sqlalchemy.create_engine(
+        "sqlite://", creator=lambda: connect(storage, "rw"), poolclass=sqlalchemy.NullPool
+    )
     try:
         with engine.connect() as connection:
-            yield connection
+            # Without tables it is a file that somebody has touched, or a creation cut short.
+            there = sqlalchemy.inspect(connection).has_table("studies")
+            yield connection if there else None
     except DatabaseError as error:
         raise CnnsearchError(f"--storage: {path}: {error.orig}") from error
     finally:
@@ -148,8 +155,6 @@ def _studies(
     connection: sqlalchemy.Connection, every: bool = False
 ) -> list[tuple[str, dict[str, Any]]]:
     """Name and attributes of each study, in the order they were made."""
-    if not sqlalchemy.inspect(connection).has_table("studies"):
-        return []
     rows = connection.execute(
         sqlalchemy.text(
             "SELECT s.study_name, a.key, a.value_json FROM studies s"
@@ -194,7 +199,7 @@ def _trials(
     rows = list(
         _rows(connection, name, keys, numbers)
         if _version(connection) == TABLES_VERSION
-        else _rows_through_optuna(storage, name, numbers)
+        else _rows_through_optuna(storage, name, keys, numbers)
     )
     running = any(state == "RUNNING" for _, state, _, _ in rows)
     owned = running and is_held(storage, name)
@@ -237,12 +242,17 @@ def _rows(
         yield number, state, value, stored.get(trial_id, {})
 
 
-def _rows_through_optuna(storage: str, name: str, numbers: Sequence[int] | None) -> Iterator[Row]:
+def _rows_through_optuna(
+    storage: str, name: str, keys: Sequence[str], numbers: Sequence[int] | None
+) -> Iterator[Row]:
     from cnnsearch.study.store import open_storage
 
     database = open_storage(storage)
     try:
-        study_id = database.get_study_id_from_name(name)
+        try:
+            study_id = database.get_study_id_from_name(name)
+        except KeyError:
+            return
         for found in database.get_all_trials(study_id, deepcopy=False):
             if numbers is None or found.number in numbers:
                 values = found.values  # `.value` of a pruned trial would be its last report

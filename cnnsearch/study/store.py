@@ -7,13 +7,15 @@ import socket
 import sqlite3
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
 import sqlalchemy
 from filelock import FileLock
 from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -26,7 +28,7 @@ from cnnsearch.ranking import last_attempts
 from cnnsearch.records import EpochResult, Outcome, Params, Start, State, Trial
 from cnnsearch.study import attributes, read
 from cnnsearch.study.distributions import to_optuna
-from cnnsearch.study.location import database_file, database_lock, database_url
+from cnnsearch.study.location import connect, database_file, database_lock
 from cnnsearch.study.lock import StudyLock
 from cnnsearch.study.samplers import draw, make_pruner, make_sampler, optuna_distributions
 from cnnsearch.study.states import OPTUNA_STATES
@@ -49,7 +51,11 @@ def open_storage(storage: str) -> RDBStorage:
     try:
         with FileLock(database_lock(storage)):  # making the tables is no transaction
             database = RDBStorage(
-                database_url(storage, "rwc"), engine_kwargs={"connect_args": {"timeout": 60}}
+                "sqlite://",
+                engine_kwargs={
+                    "creator": lambda: connect(storage, "rwc"),
+                    "poolclass": sqlalchemy.QueuePool,  # one connection a thread, kept
+                },
             )
     except (sqlalchemy.exc.DatabaseError, sqlite3.DatabaseError, OSError, RuntimeError) as error:
         reason = str(getattr(error, "orig", error)).splitlines()[0]
@@ -67,14 +73,33 @@ def open_storage(storage: str) -> RDBStorage:
     return database
 
 
+@contextmanager
+def _told(storage: str) -> Iterator[None]:
+    """Errors of the database in one line that names the file.
+
+    Raises:
+        CnnsearchError: the disk is full, the file is read-only or locked for more than a minute.
+    """
+    try:
+        yield
+    except (StorageInternalError, sqlalchemy.exc.DatabaseError) as error:
+        cause = error.__cause__ or error
+        reason = str(getattr(cause, "orig", cause)).splitlines()[0]
+        path = database_file(storage)
+        raise CnnsearchError(
+            f"--storage: {path}: {reason}. What was stored so far is kept; mend it, run again."
+        ) from error
+
+
 class Study:
     """A study that this process owns, from `claim` to `release`."""
 
-    def __init__(self, storage: str, config: Config, lock: StudyLock) -> None:
+    def __init__(self, storage: str, config: Config, lock: StudyLock, fingerprint: str) -> None:
         assert config.search is not None
         assert config.space is not None
         self.name = config.study
         self.storage = storage
+        self.fingerprint = fingerprint
         self.search = config.search
         self.space = config.space
         self.run = uuid.uuid4().hex[:12]
@@ -104,16 +129,23 @@ class Study:
             raise StudyBusyError(busy_message(storage, config.study))
         try:
             check_resume(storage, config, fingerprint)
-            study = cls(storage, config, lock)
+            return cls._claimed(storage, config, lock, fingerprint, planned)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def _claimed(
+        cls, storage: str, config: Config, lock: StudyLock, fingerprint: str, planned: int
+    ) -> Study:
+        with _told(storage):
+            study = cls(storage, config, lock, fingerprint)
             study._set(attributes.COORDINATOR, _coordinator(study.run))
             study._set(attributes.CONFIG, config.plain())
             study._set(attributes.FINGERPRINT, fingerprint)
             study._set(attributes.VERSION, __version__)
             study._bury_the_dead()
             study._set(attributes.PLANNED, max(planned, len(last_attempts(study.trials()))))
-        except BaseException:
-            lock.release()
-            raise
         return study
 
     def release(self) -> None:
@@ -141,8 +173,9 @@ class Study:
             attributes.PARAMS: dict(start.params),
             attributes.STARTED: started,
         }
-        trial_id = self._create(start.params, attrs)
-        number = self._database.get_trial_number_from_id(trial_id)
+        with _told(self.storage):
+            trial_id = self._create(start.params, attrs)
+            number = self._database.get_trial_number_from_id(trial_id)
         self._ids[number] = trial_id
         return Trial(
             number=number,
@@ -192,9 +225,9 @@ class Study:
 
     def report(self, number: int, result: EpochResult) -> None:
         """Store the objective after an epoch."""
-        self._database.set_trial_intermediate_value(
-            self._ids[number], result.epoch, measured(result, self.search.objective)
-        )
+        value = measured(result, self.search.objective)
+        with _told(self.storage):
+            self._database.set_trial_intermediate_value(self._ids[number], result.epoch, value)
 
     def should_prune(self, number: int) -> bool:
         """Whether the pruner gives the trial up after the epoch reported last."""
@@ -224,16 +257,14 @@ class Study:
             "facts": attributes.strict(outcome.facts),
         }
         number = value(curve, objective, self.search.at) if complete else None
-        trial_id = self._ids[trial.number]
-        if curve:
-            columns = attributes.curve_columns(curve)
-            self._database.set_trial_user_attr(trial_id, attributes.CURVE, columns)
-        self._database.set_trial_user_attr(trial_id, attributes.RESULT, result)
-        self._database.set_trial_state_values(
-            trial_id,
-            TrialState[OPTUNA_STATES[outcome.state]],
-            None if number is None else [number],
-        )
+        trial_id, state = self._ids[trial.number], TrialState[OPTUNA_STATES[outcome.state]]
+        with _told(self.storage):
+            if curve:
+                columns = attributes.curve_columns(curve)
+                self._database.set_trial_user_attr(trial_id, attributes.CURVE, columns)
+            self._database.set_trial_user_attr(trial_id, attributes.RESULT, result)
+            values = None if number is None else [number]
+            self._database.set_trial_state_values(trial_id, state, values)
         return read.ended(trial, result, number, tuple(curve))
 
     def _bury_the_dead(self) -> None:
@@ -295,9 +326,10 @@ def remove(storage: str, name: str) -> None:
     if not lock.acquire():
         raise StudyBusyError(busy_message(storage, name))
     try:
-        database = open_storage(storage)
-        database.delete_study(database.get_study_id_from_name(name))
-        database.engine.dispose()
+        with _told(storage):
+            database = open_storage(storage)
+            database.delete_study(database.get_study_id_from_name(name))
+            database.engine.dispose()
     finally:
         lock.release()
 
