@@ -73,6 +73,24 @@ class TestCheck:
         assert cli.run(["check", str(path)]) == 0
         assert "overrides" in capsys.readouterr().err
 
+    def test_small_batches_are_timed_too(self, tmp_path: Path, capsys: Capture) -> None:
+        path = write_digits(tmp_path, train="train: {batch_size: 4, epochs: 1}")
+        assert cli.run(["check", str(path)]) == 0
+        assert "of training" in capsys.readouterr().out
+
+    def test_a_tight_limit_is_timed_too(self, tmp_path: Path) -> None:
+        tight = "abort: {loss_ratio: 1.01, check_every: 1}"
+        path = write_digits(tmp_path, abort=tight, data="data: {name: digits, pixels: raw}")
+        assert cli.run(["check", str(path)]) == 0
+
+    def test_the_time_is_near_what_training_takes(self, single: str, capsys: Capture) -> None:
+        words = ["-S", "epochs=20", "-S", "limit=null"]
+        assert cli.run(["check", single, "--json", *words]) == 0
+        told = json.loads(capsys.readouterr().out)["trial_seconds"]
+        curve = trained(capsys, single, *words)["curve"]
+        taken = sum(result["seconds"] for result in curve)
+        assert taken / 4 < told < taken * 4
+
     def test_nothing_is_written(self, tmp_path: Path) -> None:
         path = write_digits(tmp_path)
         assert cli.run(["check", str(path)]) == 0

@@ -140,12 +140,13 @@ def expected_statistics(name: str, train: torch.Tensor) -> torch.Tensor:
     """The definition, in float64: train is [N, C, H, W]."""
     row = catalog.PREPROCESSORS[name]
     train = train.double()
+    deviation = train.var((0, 2, 3), correction=0, keepdim=True).sqrt()
     if row.mean == "image":
         train = train - train.mean(0)
     elif row.mean == "channel":
         train = train - train.mean((0, 2, 3), keepdim=True)
     if row.std:
-        train = train / train.square().mean((0, 2, 3), keepdim=True).sqrt()
+        train = train / deviation
     return train
 
 
@@ -157,6 +158,18 @@ def test_preprocessing_is_its_definition(name: str, pixels: str) -> None:
     scale = 255 if pixels == "unit" else 1
     expected = expected_statistics(name, raw(images, data.train) / scale)
     assert torch.allclose(data.probe(1000).double(), expected, atol=1e-4 / scale, rtol=1e-5)
+
+
+@pytest.mark.parametrize("mean", [None, "image", "channel"])
+def test_a_row_may_divide_whatever_it_subtracts(
+    mean: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = catalog.Preprocessor("divided", "a row of the test's own", mean, std=True)
+    monkeypatch.setattr(catalog, "PREPROCESSORS", {**catalog.PREPROCESSORS, row.name: row})
+    pixels = torch.from_numpy(colours().train)
+    prepared = preprocessing(row.name, "unit", pixels, torch.arange(50))(pixels)
+    expected = expected_statistics(row.name, pixels)
+    assert torch.allclose(prepared.double(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", catalog.PREPROCESSORS)

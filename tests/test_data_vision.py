@@ -14,7 +14,7 @@ import pytest
 
 from cnnsearch import catalog
 from cnnsearch.config.sections import Data
-from cnnsearch.data import Images, cache, load, vision
+from cnnsearch.data import Images, cache, fetch, load, vision
 from cnnsearch.errors import DataError, MissingExtraError
 from tests.archives import COUNTS, PUT, CutShort, Site, content, put_cifar, put_tar, served
 
@@ -101,12 +101,14 @@ def test_files_that_are_there_are_read_without_a_download(
 def test_nothing_there_and_nothing_reachable(
     row: catalog.Dataset, site: Site, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(row, site, monkeypatch)
+    dataset = put(row, site, monkeypatch)
     for path in site.folder.iterdir():
         path.unlink()
     text = refused(row.name, root)
     assert f"{row.name} is not in {root} (looked for " in text
-    assert row.files[0] in text
+    wanted = [path for archive in fetch.archives(dataset) for path in archive.missing(root)]
+    assert set(row.files) <= set(wanted)
+    assert f"(looked for {', '.join(wanted)}) and the download failed" in text
     assert "HTTP status 404" in text
     assert "name their folder in data.root or $CNNSEARCH_DATA" in text
     assert list(root.iterdir()) == []

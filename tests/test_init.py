@@ -35,7 +35,7 @@ def images() -> Tensor:
     return torch.rand(200, *IMAGE, generator=Generator().manual_seed(5)) - 0.5
 
 
-@pytest.mark.parametrize("activation", ["prelu", "maxout"])
+@pytest.mark.parametrize("activation", catalog.ACTIVATIONS)
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_everything_is_set_from_the_generator_alone(scheme: str, activation: str) -> None:
     section = SECTION.model_copy(update={"activation": activation})
@@ -51,6 +51,35 @@ def test_everything_is_set_from_the_generator_alone(scheme: str, activation: str
         first.get_parameter("conv1.weight"), other.get_parameter("conv1.weight")
     )
     assert differs == (scheme != "zeros")
+
+
+class Learned(nn.Module):
+    """An activation with parameters of its own, as a row of the table may name one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.empty(1))
+        self.register_buffer("seen", torch.empty(1))
+        self.inner = nn.PReLU()
+
+    def reset_parameters(self) -> None:
+        nn.init.constant_(self.scale, 2.0)
+        self.get_buffer("seen").zero_()
+
+
+def test_modules_with_parameters_of_their_own_are_set() -> None:
+    model = build(SECTION, IMAGE, 10)
+    model.set_submodule("conv1_relu", Learned())
+    with torch.no_grad():
+        for tensor in [*model.parameters(), *model.buffers()]:
+            tensor.fill_(7 if tensor.dtype == torch.int64 else math.nan)
+    initialise(model, "he", Generator().manual_seed(0), images())
+    assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
+    assert [t.item() for t in model.get_submodule("conv1_relu").state_dict().values()] == [
+        2.0,
+        0.0,
+        0.25,
+    ]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -17,8 +17,10 @@ from cnnsearch.config.sections import Model, Train
 from cnnsearch.model import (
     Maxout,
     build,
+    fits,
     initialise,
     layer_table,
+    measure,
     memory_bytes,
     parameter_count,
     shape_error,
@@ -77,7 +79,7 @@ ACTIVATION_VALUES: dict[str, Callable[[float], float]] = {
 }
 
 
-@pytest.mark.parametrize("activation", [n for n, r in catalog.ACTIVATIONS.items() if r.pieces == 1])
+@pytest.mark.parametrize("activation", ACTIVATION_VALUES)
 def test_activation_formulas(activation: str) -> None:
     model = build(Model(conv=[], hidden=[5], activation=activation), (1, 1, 5), 2)
     layer = model.get_submodule(f"hidden1_{activation}")
@@ -92,6 +94,13 @@ def test_activation_formulas(activation: str) -> None:
 def test_activations_called_monotone_never_fall(activation: str) -> None:
     layer = build(Model(conv=[], hidden=[1], activation=activation), (1, 1, 1), 2)[2]
     assert (layer(torch.linspace(-9, 9, 2001)).diff() >= -1e-6).all()
+
+
+@pytest.mark.parametrize("activation", catalog.ACTIVATIONS)
+def test_what_activations_are_said_to_learn(activation: str) -> None:
+    layer = build(Model(conv=[], hidden=[5], activation=activation), (1, 1, 5), 2)[2]
+    count = sum(parameter.numel() for parameter in layer.parameters())
+    assert count == catalog.ACTIVATIONS[activation].learned
 
 
 def test_maxout_is_the_maximum_of_two_pieces() -> None:
@@ -263,7 +272,24 @@ def test_dropout_stands_before_layers_that_do_not_see_the_image() -> None:
     ],
 )
 def test_shape_error(section: Model, error: str | None) -> None:
-    assert shape_error(section, IMAGE, 10) == error
+    assert shape_error(section, IMAGE, 10) == fits(section, IMAGE, 10) == error
+
+
+def test_fits_says_what_building_says() -> None:
+    said = set()
+    names = ("conv", "kernel", "stride", "padding", "pool", "pool_size", "hidden")
+    for values in itertools.product(
+        [[], [3], [3, 3], [10**6, 10**6]], [1, 4, 7], [1, 3], ["same", 0, 2], ["max", "none"],
+        [2, 5], [[4], [10**6, 10**6]],
+    ):  # fmt: skip
+        section = Model.model_validate(dict(zip(names, values, strict=True)))
+        error = shape_error(section, IMAGE, 10**4)
+        assert fits(section, IMAGE, 10**4) == error
+        said.add(error and error.partition(":")[0])
+    assert said >= {None, "conv layer 1", "conv layer 2", "hidden layer 2"}
+    assert fits(Model(conv=[], hidden=[10**6]), IMAGE, 10**6) == shape_error(
+        Model(conv=[], hidden=[10**6]), IMAGE, 10**6
+    )
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 5, 8, 13])
@@ -313,6 +339,27 @@ def test_memory_follows_batch_and_optimizer() -> None:
     assert estimate(Train(momentum=0.9, batch_size=1)) == 4 * (3 * parameters + values)
     assert estimate(Train(optimizer="adam", batch_size=1)) == 4 * (4 * parameters + values)
     assert estimate(Train(momentum=0.0, batch_size=100)) == 4 * (2 * parameters + 100 * values)
+
+
+@pytest.mark.parametrize("activation", catalog.ACTIVATIONS)
+def test_measured_as_torch_computes(activation: str) -> None:
+    """Also where layers are shared with networks that were measured before."""
+    variants: list[dict[str, Any]] = [
+        {}, {"batchnorm": True}, {"conv": []}, {"pool": "avg"}, {"dropout": 0.5}
+    ]  # fmt: skip
+    for fields in variants:
+        section = Model.model_validate({"conv": [4], "activation": activation, **fields})
+        measured = measure(section, IMAGE, 10)
+        signal, shapes = images(2), []
+        model = made(section)
+        for layer in model:
+            signal = layer(signal)
+            shapes.append(tuple(signal.shape[1:]))
+        assert [row.shape for row in measured.rows] == shapes
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        assert measured.parameters == parameter_count(section, IMAGE, 10) == parameters
+        train = Train(batch_size=7)
+        assert measured.memory_bytes(train) == memory_bytes(section, train, IMAGE, 10)
 
 
 def test_networks_can_be_stacked() -> None:

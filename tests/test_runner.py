@@ -6,6 +6,7 @@ import itertools
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from cnnsearch.config.sections import Abort, Data, Model, Train
 from cnnsearch.data import load
 from cnnsearch.data.readings import readings
 from cnnsearch.errors import DataError, InputError
-from cnnsearch.model import parameter_count
+from cnnsearch.model import initialise, parameter_count
 from cnnsearch.records import EpochResult, Outcome, State
 from cnnsearch.runner import resolve_device, run
+from cnnsearch.train import train
 
 DIGITS = (1, 8, 8)
 
@@ -81,6 +83,37 @@ def test_equal_seeds_give_equal_numbers(init: str) -> None:
     torch.rand(17)
     assert numbers(config) == first
     assert numbers(replace(config, seed=8)) != first
+
+
+def streams(config: Config, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """The seed of each stream of draws as the network is made and as training begins."""
+    seeds: dict[str, int] = {}
+
+    def initialising(model: Any, scheme: str, generator: torch.Generator, probe: Any) -> None:
+        seeds["weights"] = generator.initial_seed()
+        initialise(model, scheme, generator, probe)
+
+    def training(*arguments: Any) -> Iterator[EpochResult]:
+        *_, order = arguments
+        seeds["order"], seeds["dropout"] = order.initial_seed(), torch.initial_seed()
+        fresh = torch.Generator().manual_seed(order.initial_seed())
+        assert torch.equal(order.get_state(), fresh.get_state()), "something was drawn before"
+        yield from train(*arguments)
+
+    monkeypatch.setattr("cnnsearch.runner.initialise", initialising)
+    monkeypatch.setattr("cnnsearch.runner.train", training)
+    finished(config)
+    return seeds
+
+
+def test_one_stream_does_not_shift_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights, order and dropout have seeds of their own, which the network does not change."""
+    first = streams(RANDOM, monkeypatch)
+    assert set(first) == {"weights", "order", "dropout"}
+    other = replace(RANDOM, model=Model(conv=[4, 4], hidden=[], init="zeros"))
+    assert streams(other, monkeypatch) == first
+    next_seed = streams(replace(RANDOM, seed=8), monkeypatch)
+    assert len({*first.values(), *next_seed.values()}) == 6
 
 
 @pytest.mark.parametrize("threads", [1, 2])

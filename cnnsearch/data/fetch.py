@@ -61,6 +61,24 @@ class Archive:
         return [path for path in paths if not (root / path).is_file()]
 
 
+@dataclass(frozen=True)
+class Target:
+    """What is to be completed: a data set below a folder.
+
+    Args:
+        name: the data set, for messages.
+        archives: all that it is made of.
+    """
+
+    name: str
+    root: Path
+    archives: list[Archive]
+
+    def missing(self) -> list[str]:
+        """Paths below root that are not there."""
+        return [path for archive in self.archives for path in archive.missing(self.root)]
+
+
 def archives(dataset: Any) -> list[Archive]:
     """The archives of one of torchvision's data set classes, read from its attributes."""
     if hasattr(dataset, "resources"):  # MNIST and its kind: one compressed file an array
@@ -102,7 +120,7 @@ def complete(wanted: list[Archive], name: str, root: Path, say: Say) -> None:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".cnnsearch-", dir=root) as draft:
             for archive in absent:
-                _complete(archive, name, root, Path(draft), say)
+                _complete(archive, Path(draft), Target(name, root, wanted), say)
     except OSError as error:
         raise DataError(
             f"data.root: {root}: {name} cannot be stored there: {error.strerror or error}."
@@ -110,11 +128,12 @@ def complete(wanted: list[Archive], name: str, root: Path, say: Say) -> None:
         ) from error
 
 
-def _complete(archive: Archive, name: str, root: Path, draft: Path, say: Say) -> None:
+def _complete(archive: Archive, draft: Path, target: Target, say: Say) -> None:
+    name, root = target.name, target.root
     here = root / archive.folder / archive.name
     if not (here.is_file() and md5_of(here) == archive.md5):
         here = draft / archive.name
-        _download(archive, here, name, root, say)
+        _download(archive, here, target, say)
     unpacked = draft / "unpacked"
     unpacked.mkdir(exist_ok=True)
     try:
@@ -132,12 +151,12 @@ def _complete(archive: Archive, name: str, root: Path, draft: Path, say: Say) ->
         source.replace(place)
 
 
-def _download(archive: Archive, target: Path, name: str, root: Path, say: Say) -> None:
+def _download(archive: Archive, file: Path, target: Target, say: Say) -> None:
     reasons = []
     for url in archive.urls:
-        say(f"Downloading {url} to {root}")
+        say(f"Downloading {url} to {target.root}")
         try:
-            got = _fetch(url, target)
+            got = _fetch(url, file)
         except urllib.error.HTTPError as error:
             reasons.append(f"{url}: HTTP status {error.code}")
             error.close()
@@ -150,9 +169,9 @@ def _download(archive: Archive, target: Path, name: str, root: Path, say: Say) -
         reasons.append(f"{url}: checksum {got} instead of {archive.md5}")
     failures = " ".join("; ".join(reasons).split())
     raise DataError(
-        f"data.root: {name} is not in {root} (looked for {', '.join(archive.missing(root))}) and"
-        f" the download failed ({failures}). Put the files there, or name their folder in data.root"
-        " or $CNNSEARCH_DATA."
+        f"data.root: {target.name} is not in {target.root} (looked for"
+        f" {', '.join(target.missing())}) and the download failed ({failures})."
+        " Put the files there, or name their folder in data.root or $CNNSEARCH_DATA."
     )
 
 

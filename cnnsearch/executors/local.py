@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -30,6 +31,8 @@ class _Worker:
             target=serve, args=(theirs, str(log)), daemon=True
         )
         # Blocked until the worker ignores them: a Ctrl-C while it starts would look like its death.
+        # The tracker first: its start, which would come with the first worker's, unblocks them.
+        resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             self.process.start()

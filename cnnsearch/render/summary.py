@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cnnsearch import catalog, ranking
 from cnnsearch.config import Config
 from cnnsearch.records import State, StudySummary, Trial
-from cnnsearch.render.text import measure, seconds_text
+from cnnsearch.render.text import counted, measure, seconds_text
 from cnnsearch.render.trials import counts_text, objective, params_text
 
 
@@ -15,7 +15,7 @@ def opening(config: Config, count: int, done: int, where: str, seconds: float | 
     """One line: how much is to run, on what, where, and for how long if that is known."""
     assert config.search is not None
     already = f", {done} already done" if done else ""
-    text = f"{config.study}: {count} trials ({config.search.sampler}{already})"
+    text = f"{config.study}: {counted(count, 'trial')} ({config.search.sampler}{already})"
     text += f" on {config.data.name}, {where}"
     return text if seconds is None else f"{text}, about {seconds_text(seconds)}"
 
@@ -49,7 +49,7 @@ def closing(
     if interrupted:
         return [*lines, f"interrupted. To continue: {again}"]
     if ended < count:
-        lines.append(f"{count - ended} trials left. To continue: {again}")
+        lines.append(f"{counted(count - ended, 'trial')} left. To continue: {again}")
     if best is None:
         return [*lines, f"no trial completed. See why: cnnsearch list {summary.name}"]
     return [*lines, f"next: cnnsearch list {summary.name}; cnnsearch show {summary.name} best"]

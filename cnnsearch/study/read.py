@@ -256,12 +256,8 @@ def _rows_through_optuna(
         for found in database.get_all_trials(study_id, deepcopy=False):
             if numbers is None or found.number in numbers:
                 values = found.values  # `.value` of a pruned trial would be its last report
-                yield (
-                    found.number,
-                    found.state.name,
-                    values[0] if values else None,
-                    found.user_attrs,
-                )
+                attrs = {key: value for key, value in found.user_attrs.items() if key in keys}
+                yield found.number, found.state.name, values[0] if values else None, attrs
     finally:
         database.engine.dispose()
 
