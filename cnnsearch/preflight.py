@@ -4,42 +4,50 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 import torch
 
 from cnnsearch import data, model, runner
-from cnnsearch.config import Config, placed, structures
+from cnnsearch.config import Config, fitting, placed, structures
 from cnnsearch.config.sections import Model, Train
 from cnnsearch.errors import InputError
 from cnnsearch.guard import Diverged, DivergenceGuard
-from cnnsearch.records import Params
+from cnnsearch.records import Params, Value
 from cnnsearch.render.text import value_text
 from cnnsearch.space import Range
 from cnnsearch.train import Batches, train
 
 # A trial's time is read off epochs of so many steps.
 _TIMED_STEPS = (2, 6)
-VALIDATION_BATCH = 1024
+# Of impossible networks so many are told.
+_MOST_TOLD = 20
 
 
 @dataclass(frozen=True)
 class Preflight:
-    """What was found.
-
-    Args:
-        structures: every network that the space can produce, without duplicates.
-        parameters: parameter count of each.
-        memory: bytes of a training step of each, without the images, estimated.
-    """
+    """What was found: the device, and the images."""
 
     device: torch.device
     images: data.Images
-    structures: Sequence[Model]
-    parameters: Sequence[int]
-    memory: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Network:
+    """Networks of a space whose layers have equal sizes.
+
+    Args:
+        sections: they differ in what has no size, such as the activation.
+        title: the fields in which they differ from the other networks of the space.
+        memory_bytes: of a training step, without the images, at most, estimated.
+    """
+
+    sections: Sequence[Model]
+    title: str
+    measured: model.Measured
+    memory_bytes: int
 
 
 def examine(
@@ -65,18 +73,15 @@ def _examine(config: Config, say: Callable[[str], None]) -> Preflight:
     images = data.load(config.data, say)
     data.check_split(images, config.data)
     classes = len(images.classes)
-    found = structures(config)
-    wrong = [
-        f"model: {described([section], found)}: {error}"
-        for section in found
-        if (error := model.shape_error(section, images.shape, classes))
-    ]
-    if wrong:
-        raise InputError("\n".join(dict.fromkeys(wrong)))
-    counts = [model.parameter_count(section, images.shape, classes) for section in found]
-    largest = _largest_batch(config)
-    memory = [model.memory_bytes(section, largest, images.shape, classes) for section in found]
-    return Preflight(device, images, found, counts, memory)
+    candidates = list(chain(fitting(config), structures(config)))
+    wrong = (
+        f"model: {_title([section], candidates)}: {error}"
+        for section in candidates
+        if (error := model.fits(section, images.shape, classes)) is not None
+    )
+    if told := list(dict.fromkeys(islice(wrong, _MOST_TOLD))):
+        raise InputError("\n".join(told))
+    return Preflight(device, images)
 
 
 def default_jobs(device: torch.device, threads: int) -> int:
@@ -117,7 +122,7 @@ def _trial_seconds(config: Config, ready: Preflight) -> float | None:
         return config.train.epochs * long
     step = max(0.0, long - short) / added
     fixed = max(0.0, long - step * more.steps(batch))
-    validations = math.ceil(whole.validation_size / VALIDATION_BATCH)
+    validations = math.ceil(whole.validation_size / data.EVALUATION_BATCH)
     return config.train.epochs * (whole.steps(batch) * step + validations * fixed)
 
 
@@ -150,40 +155,59 @@ class _FewSteps:
         return islice(self.whole.batches(batch_size, generator), self.count)
 
     def validation_batches(self) -> Batches:
-        return islice(self.whole.validation_batches(VALIDATION_BATCH), 1)
+        return islice(self.whole.validation_batches(), 1)
 
 
-def layer_tables(ready: Preflight) -> list[tuple[list[Model], list[model.LayerRow]]]:
-    """The layers of each network; those that differ in nothing but names of layers are together."""
-    tables: dict[tuple[object, ...], tuple[list[Model], list[model.LayerRow]]] = {}
-    for section in ready.structures:
-        rows = model.layer_table(section, ready.images.shape, len(ready.images.classes))
-        key = tuple((row.shape, row.parameters) for row in rows)
-        tables.setdefault(key, ([], rows))[0].append(section)
-    return list(tables.values())
+def networks(config: Config, ready: Preflight) -> list[Network]:
+    """The networks that a space can produce, those with equal sizes together."""
+    found = structures(config)
+    trains = list(_hungriest(config))
+    groups: dict[tuple[object, ...], tuple[list[Model], model.Measured]] = {}
+    for section in found:
+        measured = model.measure(section, ready.images.shape, len(ready.images.classes))
+        key = tuple((row.shape, row.parameters) for row in measured.rows)
+        groups.setdefault(key, ([], measured))[0].append(section)
+    return [
+        Network(
+            sections,
+            _title(sections, found),
+            measured,
+            max(measured.memory_bytes(train) for train in trains),
+        )
+        for sections, measured in groups.values()
+    ]
 
 
-def described(sections: Sequence[Model], among: Sequence[Model]) -> str:
+def _title(sections: Sequence[Model], among: Sequence[Model]) -> str:
     """The fields in which networks differ from the others of their space."""
     parts = []
     for name in Model.model_fields:
-        everywhere = {value_text(getattr(other, name)): None for other in among}
-        here = {value_text(getattr(section, name)): None for section in sections}
+        everywhere = {value_text(getattr(other, name)) for other in among}
+        here = dict.fromkeys(value_text(getattr(section, name)) for section in sections)
         if len(everywhere) > 1:
             parts.append(f"{name} {' | '.join(here)}")
     return ", ".join(parts) or "the network"
 
 
-def _largest_batch(config: Config) -> Train:
-    """The `train` section with the largest batch and the hungriest optimizer of the space."""
-    space = config.space or {}
-    batch = space.get("batch_size")
-    sizes = [config.train.batch_size]
-    if isinstance(batch, Range):
-        sizes = [int(batch.high)]
-    elif batch is not None:
-        sizes = [size for size in batch.choices if isinstance(size, int)]
-    adam = "optimizer" in space or config.train.optimizer != "sgd"
-    return config.train.model_copy(
-        update={"batch_size": max(sizes), "optimizer": "adam" if adam else "sgd"}
-    )
+def _hungriest(config: Config) -> Iterator[Train]:
+    """The `train` sections that may need the most memory: largest batch, each optimizer."""
+    batch = max(_numbers(config, "batch_size"))
+    momentum = max(_numbers(config, "momentum"))
+    for optimizer in _values(config, "optimizer"):
+        yield config.train.model_copy(
+            update={"batch_size": batch, "momentum": momentum, "optimizer": optimizer}
+        )
+
+
+def _values(config: Config, name: str) -> list[Value]:
+    """What a field of `train` can be: fixed, searched, or either where it is conditional."""
+    parameter = (config.space or {}).get(name)
+    fixed: list[Value] = [getattr(config.train, name)]
+    if parameter is None:
+        return fixed
+    ends = [parameter.low, parameter.high] if isinstance(parameter, Range) else parameter.choices
+    return [*(fixed if parameter.when else []), *ends]
+
+
+def _numbers(config: Config, name: str) -> list[int | float]:
+    return [value for value in _values(config, name) if isinstance(value, int | float)]

@@ -48,7 +48,7 @@ class TestCheck:
         text = capsys.readouterr().out
         assert "6 trials, random over lr, init, batchnorm" in text
         assert "200 to train, 144 to validate, 360 to test" in text
-        assert re.search(r"networks +2, of 2,\d{3} to 2,\d{3} parameters", text)
+        assert re.search(r"networks +2 by size, of 2,\d{3} to 2,\d{3} parameters", text)
         assert re.search(r"conv1 +Conv2d +8x8x8 +80\n", text)
         assert "batchnorm true" in text
 
@@ -72,6 +72,34 @@ class TestCheck:
         path = write_digits(tmp_path, train="train: {lr: 0.5, epochs: 1}")
         assert cli.run(["check", str(path)]) == 0
         assert "overrides" in capsys.readouterr().err
+
+    def test_a_network_that_only_one_of_many_choices_makes_is_found(
+        self, tmp_path: Path, capsys: Capture
+    ) -> None:
+        """Above the number of networks that are built one by one, too."""
+        lists = ", ".join(f"[{n}]" for n in range(1, 100))
+        space = f"space:\n  conv: [{lists}, [4, 4, 4, 4, 4]]\n  kernel: [1, 2, 3, 4, 5, 6, 7]"
+        space += "\n  hidden: [[], [8], [9], [10]]"
+        path = write_digits(tmp_path, space=space)
+        assert cli.run(["run", str(path), "-j", "0", "-n", "1"]) == 2
+        assert "[4, 4, 4, 4, 4]" in capsys.readouterr().err
+        assert not Path("cnnsearch.db").exists()
+
+    @pytest.mark.parametrize("space", [
+        "space:\n  activation: [relu, tanh]\n"
+        "  batch_size: {choices: [16], when: {activation: relu}}",
+        "space:\n  batch_size: [16, 1024]",
+        "space:\n  batch_size: {low: 16, high: 1024}",
+    ])  # fmt: skip
+    def test_memory_is_that_of_the_largest_batch(
+        self, space: str, tmp_path: Path, capsys: Capture
+    ) -> None:
+        found = []
+        for words in (space, "space:\n  batch_size: [1024]", "space:\n  batch_size: [16]"):
+            path = write_digits(tmp_path, space=words, train="train: {batch_size: 1024, epochs: 1}")
+            assert cli.run(["check", str(path), "--json"]) == 0
+            found.append(json.loads(capsys.readouterr().out)["memory_bytes"])
+        assert found[0] == found[1] > 4 * found[2]
 
     def test_small_batches_are_timed_too(self, tmp_path: Path, capsys: Capture) -> None:
         path = write_digits(tmp_path, train="train: {batch_size: 4, epochs: 1}")

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnsearch.config import Config
-    from cnnsearch.config.sections import Model
-    from cnnsearch.model import LayerRow
-    from cnnsearch.preflight import Preflight
+    from cnnsearch.preflight import Network, Preflight
 
 
 @click.command("check")
@@ -35,7 +33,7 @@ def command(file: str, trials: int | None, sets: tuple[str, ...], as_json: bool)
       cnnsearch check configs/cifar10.yaml
     """
     from cnnsearch.config import load_with_notes
-    from cnnsearch.preflight import estimate_seconds, examine, layer_tables
+    from cnnsearch.preflight import estimate_seconds, examine, networks
     from cnnsearch.render import output
     from cnnsearch.render.talk import say
 
@@ -43,14 +41,14 @@ def command(file: str, trials: int | None, sets: tuple[str, ...], as_json: bool)
     for note in notes:
         say(note)
     ready = examine(config, say, file, sets)
-    tables = layer_tables(ready)
+    found = networks(config, ready)
     seconds = estimate_seconds(_samples(config, trials), ready)
     if as_json:
-        output.write_json(_document(config, ready, tables, seconds, trials))
+        output.write_json(_document(config, ready, found, seconds, trials))
         return
-    for models, rows in tables:
-        _print_network(models, rows, ready)
-    for line in _summary(config, ready, seconds, trials):  # last: what a screen still shows
+    for network in found:
+        _print_network(network)
+    for line in _summary(config, ready, found, seconds, trials):  # last: what a screen still shows
         output.write(line)
 
 
@@ -61,11 +59,16 @@ def _samples(config: Config, trials: int | None) -> Sequence[Config]:
 
 
 def _summary(
-    config: Config, ready: Preflight, seconds: float | None, trials: int | None
+    config: Config,
+    ready: Preflight,
+    found: Sequence[Network],
+    seconds: float | None,
+    trials: int | None,
 ) -> Sequence[str]:
     from cnnsearch import data
     from cnnsearch.plan import planned
     from cnnsearch.preflight import default_jobs
+    from cnnsearch.render.text import counted
 
     split = data.prepare(ready.images, config.data, ready.device)
     shape = "x".join(str(side) for side in ready.images.shape)
@@ -80,13 +83,14 @@ def _summary(
     else:
         count = planned(config, trials)
         jobs = min(default_jobs(ready.device, config.threads), count)
-        lines.insert(0, f"search    {config.study}: {count} trials, {config.search.sampler} over "
-                        f"{', '.join(config.space)}")  # fmt: skip
+        what = f"{counted(count, 'trial')}, {config.search.sampler} over {', '.join(config.space)}"
+        lines.insert(0, f"search    {config.study}: {what}")
         lines.append(f"time      {_time(seconds, count, jobs)} on {ready.device}")
-    low, high = min(ready.parameters), max(ready.parameters)
-    several = f"{low:,} to {high:,}" if low < high else f"{low:,}"
-    lines.append(f"networks  {len(ready.structures)}, of {several} parameters")
-    lines.append(f"memory    about {max(ready.memory) / 2**20:,.0f} MiB a trial at most, "
+    counts = [network.measured.parameters for network in found]
+    several = f"{min(counts):,} to {max(counts):,}" if len(counts) > 1 else f"{counts[0]:,}"
+    lines.append(f"networks  {len(found)} by size, of {several} parameters")
+    memory = max(network.memory_bytes for network in found)
+    lines.append(f"memory    about {memory / 2**20:,.0f} MiB a trial at most, "
                  "beside the images and torch")  # fmt: skip
     return lines
 
@@ -100,26 +104,27 @@ def _time(seconds: float | None, count: int, jobs: int) -> str:
     return total if count == 1 else f"{total}: {seconds_text(seconds)} a trial, {jobs} at a time"
 
 
-def _print_network(models: Sequence[Model], rows: Sequence[LayerRow], ready: Preflight) -> None:
-    from cnnsearch.preflight import described
+def _print_network(network: Network) -> None:
     from cnnsearch.render import output
     from cnnsearch.render.table import Column, Table, print_table
 
-    output.write(described(models, ready.structures))
+    output.write(network.title)
     columns = (
         Column("layer"),
         Column("kind"),
         Column("output", lambda shape: "x".join(str(side) for side in shape), right=True),
         Column("parameters", lambda count: f"{count:,}", right=True),
     )
-    print_table(Table(columns, [[r.name, r.kind, r.shape, r.parameters] for r in rows]))
+    print_table(
+        Table(columns, [[r.name, r.kind, r.shape, r.parameters] for r in network.measured.rows])
+    )
     output.write("")
 
 
 def _document(
     config: Config,
     ready: Preflight,
-    tables: Sequence[tuple[Sequence[Model], Sequence[LayerRow]]],
+    found: Sequence[Network],
     seconds: float | None,
     trials: int | None,
 ) -> dict[str, Any]:
@@ -133,12 +138,13 @@ def _document(
         "shape": list(ready.images.shape),
         "networks": [
             {
-                "models": [model.model_dump() for model in models],
-                "parameters": sum(row.parameters for row in rows),
-                "layers": [asdict(row) for row in rows],
+                "models": [section.model_dump() for section in network.sections],
+                "parameters": network.measured.parameters,
+                "memory_bytes": network.memory_bytes,
+                "layers": [asdict(row) for row in network.measured.rows],
             }
-            for models, rows in tables
+            for network in found
         ],
-        "memory_bytes": max(ready.memory),
+        "memory_bytes": max(network.memory_bytes for network in found),
         "trial_seconds": None if seconds is None else round(seconds, 3),
     }
