@@ -24,7 +24,7 @@ _HEADER = (
     "  train_accuracy",
     "    val_loss",
     "  val_accuracy",
-    "   time",
+    "    time",
 )
 
 
