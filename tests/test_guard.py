@@ -54,11 +54,15 @@ def test_a_window_above_the_limit_ends_the_trial() -> None:
 
 
 def test_a_window_at_the_limit_passes() -> None:
-    guard().look([3 * GUESSING - 1e-6] * 4, epoch=1)
+    patient = guard()
+    patient.look([3 * GUESSING - 1e-6] * 4, epoch=1)
+    assert patient.step == 4
 
 
 def test_the_mean_counts_not_a_single_step() -> None:
-    guard().look([2.0, 20.0, 2.0, 2.0], epoch=1)
+    patient = guard()
+    patient.look([2.0, 20.0, 2.0, 2.0], epoch=1)
+    assert patient.step == 4
 
 
 def test_reference_is_the_loss_before_any_update() -> None:
@@ -81,6 +85,7 @@ def test_a_late_spike_is_not_divergence() -> None:
     patient = guard()
     patient.look([2.3, 0.1, 0.01, 0.01] + [0.001] * 4, epoch=1)
     patient.look([6.0, 0.5, 3.0, 0.1], epoch=2)
+    assert patient.step == 12
 
 
 def test_windows_run_on_across_epoch_ends() -> None:

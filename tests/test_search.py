@@ -481,6 +481,7 @@ def test_other_images_are_refused() -> None:
 def test_retries_and_trials_may_change() -> None:
     search(digits_config(trials=1))
     Study.claim(DATABASE, digits_config(trials=9, retries=0), FINGERPRINT, 9).release()
+    assert read.summary(DATABASE, "digits").config["search"]["retries"] == 0
 
 
 def test_a_study_of_another_program_is_left_alone() -> None:

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from cnnsearch import catalog
 from cnnsearch.config.document import Item
-from cnnsearch.config.mistakes import Mistake, inline, listed, shown, suggestion
+from cnnsearch.config.mistakes import Mistake, inline, listed, quoted, shown, suggestion
 from cnnsearch.config.sections import Abort, Data, Model, Search, Section, Top, Train, init_scheme
 
 # In the order of the file. Field names are unique over all sections, so that a bare name is enough
@@ -170,4 +170,4 @@ def identity(name: str, value: Any) -> str:
     """Equal for values that make the same trial: `normal:0.1` and `normal:1e-1`; not 1 and true."""
     if name == "init":
         return repr(init_scheme(value))
-    return inline(value, quoted=True)
+    return inline(value, quoted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -103,14 +103,14 @@ def shortened(text: str, length: int = _SHOWN) -> str:
 
 def shown(value: Any) -> str:
     """A value as it is repeated in a message: as YAML writes it, texts in quotes."""
-    return shortened(inline(value, quoted=True))
+    return shortened(inline(value, quoted))
 
 
-def inline(value: Any, quoted: bool = False) -> str:
+def inline(value: Any, text: Callable[[str], str] = str) -> str:
     """A value on one line in YAML's flow style.
 
     Args:
-        quoted: put texts in Python's quotes.
+        text: how a text is written; as it is, unless told otherwise.
     """
     match value:
         case None:
@@ -118,14 +118,19 @@ def inline(value: Any, quoted: bool = False) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            # A long text is cut before it is quoted: a megabyte need not be escaped.
-            return repr(value[: 2 * _SHOWN]) if quoted else value
+            return text(value)
         case dict():
-            return "{" + ", ".join(f"{k}: {inline(v, quoted)}" for k, v in value.items()) + "}"
+            return "{" + ", ".join(f"{k}: {inline(v, text)}" for k, v in value.items()) + "}"
         case list() | tuple():
-            return "[" + ", ".join(inline(v, quoted) for v in value) + "]"
+            return "[" + ", ".join(inline(v, text) for v in value) + "]"
         case _:
+            # Python's shortest text of a float reads back to the same bits.
             return repr(value)
+
+
+def quoted(text: str) -> str:
+    """A text in Python's quotes; a long one is cut first: a megabyte need not be escaped."""
+    return repr(text[: 2 * _SHOWN])
 
 
 def listed(names: Iterable[str], last: str = "or") -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from cnnsearch.config.config import Config
 from cnnsearch.config.document import scalar
 from cnnsearch.config.fields import SECTIONS
+from cnnsearch.config.mistakes import inline
 
 # Texts that need no quotes, provided they do not read as a number or a switch.
 _BARE = re.compile(r"[A-Za-z0-9_./~][A-Za-z0-9_./~+-]*(:[A-Za-z0-9_./~+-]+)*")
@@ -32,21 +33,8 @@ def to_yaml(config: Config, comment: str | None = None) -> str:
 
 
 def flow(value: Any) -> str:
-    """A value on one line, in YAML's flow style."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return _text(value)
-        case dict():
-            return "{" + ", ".join(f"{k}: {flow(v)}" for k, v in value.items()) + "}"
-        case list():
-            return "[" + ", ".join(map(flow, value)) + "]"
-        case _:
-            # Python's shortest text of a float reads back to the same bits.
-            return repr(value)
+    """A value on one line, in YAML's flow style, which reads back as it was."""
+    return inline(value, _text)
 
 
 def _unset(section: str, field: str) -> bool:
