@@ -6,7 +6,7 @@ import time
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Console, Group, OverflowMethod
+from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
@@ -111,9 +111,12 @@ class LiveDisplay:
         return Group(self._line(head), self._best_line(), *self._table())
 
     def _line(self, text: str, style: str = "") -> Text:
-        """A line that ends at the terminal's right edge."""
-        overflow: OverflowMethod = "ellipsis" if self._utf8 else "crop"
-        return Text(text, style, no_wrap=True, overflow=overflow)
+        """A line that leaves room for the `^C` which a terminal echoes: wrapped, it would stay."""
+        line = Text(text, style, no_wrap=True)
+        line.truncate(
+            max(1, self._console.width - 3), overflow="ellipsis" if self._utf8 else "crop"
+        )
+        return line
 
     def _best_line(self) -> Text:
         best = self._progress.best
