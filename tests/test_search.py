@@ -24,7 +24,7 @@ from cnnsearch.executors.inline import InlineExecutor
 from cnnsearch.plan import planned, remaining
 from cnnsearch.records import Ended, EpochResult, Event, Outcome, State, Task, Trial
 from cnnsearch.search import Coordinator, Limits
-from cnnsearch.space import Choice, Grid, Range, point_key, random_point
+from cnnsearch.space import Choice, Grid, Range, point_key, random_point, trial_seed
 from cnnsearch.study import attributes, read
 from cnnsearch.study.store import Study, remove
 from tests.builders import SPACE, digits_config
@@ -106,6 +106,7 @@ def test_a_random_search_runs_its_points(tmp_path: Path) -> None:
     search(config)
     found = trials()
     assert [t.params for t in found] == [random_point(SPACE, 0, k) for k in range(6)]
+    assert [t.seed for t in found] == [trial_seed(0, k) for k in range(6)]
     assert {t.state for t in found} <= {State.COMPLETE, State.DIVERGED}
     for trial in found:
         folder = tmp_path / "runs" / "digits" / str(trial.number)
@@ -137,6 +138,7 @@ def test_a_grid_runs_each_place_once_and_only_new_values_later() -> None:
     search(config)
     first = trials()
     assert {t.key for t in first} == {point_key(Grid(SPACE)[i]) for i in range(12)}
+    assert [t.seed for t in first] == [trial_seed(0, point_key(t.params)) for t in first]
     assert len(first) == 12
     grown = digits_config(
         sampler="grid", trials=None, space={**SPACE, "init": Choice(("he", "xavier", "glorot"))}
