@@ -433,6 +433,11 @@ def test_what_a_dead_coordinator_left_running_is_killed_and_repeated() -> None:
     assert trials()[0].state is State.RUNNING
     study.release()  # as the system does when a process dies
     assert trials()[0].state is State.KILLED
+    again = Study.claim(DATABASE, config, FINGERPRINT, 6)
+    assert trials()[0].state is State.KILLED  # for readers, and for any Optuna program too
+    stored = optuna.load_study(study_name="digits", storage=f"sqlite:///{DATABASE}")
+    assert stored.trials[0].state.name == "FAIL"
+    again.release()
     search(config)
     assert trials()[0].state is State.KILLED
     last = next(t for t in trials() if t.key == begun.key and t.attempt == 2)
