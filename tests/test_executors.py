@@ -174,15 +174,24 @@ def test_a_worker_that_cannot_start_is_an_error_with_its_log(tmp_path: Path) -> 
 
 
 def test_workers_end_with_their_coordinator(tmp_path: Path) -> None:
+    """One that waits for a task, and one in the middle of a long epoch."""
     script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent(
             """
             from pathlib import Path
             from cnnsearch.executors.local import LocalExecutor
+            from cnnsearch.records import Task
+            from tests.builders import digits_config
 
             if __name__ == "__main__":
                 executor = LocalExecutor(2, Path("workers"))
+                large = {"hidden": [4096] * 3, "batch_size": 1, "lr": 1e-6}
+                config = digits_config().at(large, 0)
+                plain = config.plain() | {"data": {"name": "digits"}}
+                executor.submit(Task(0, plain, "busy"))  # an epoch of a minute or so
+                while not Path("busy/log.txt").exists():
+                    executor.wait(0.1)
                 print(*(worker.process.pid for worker in executor._workers), flush=True)
                 while True:
                     executor.wait(10)

@@ -552,3 +552,18 @@ def test_a_trial_on_other_images_than_the_studys_fails(tmp_path: Path) -> None:
         study.release()
     assert trials()[0].state is State.FAILED
     assert "others than when the study began" in (trials()[0].reason or "")
+
+
+def test_a_result_without_its_state_does_not_count() -> None:
+    """The coordinator died between writing the two: the trial was still running."""
+    study = Study.claim(DATABASE, digits_config(), FINGERPRINT, 6)
+    begun = study.begin(remaining(digits_config(), [], 6)[0])
+    result: dict[str, object] = {"state": "complete", "reason": None, "facts": {}}
+    result |= {"epochs": 2, "best_epoch": 1}
+    trial_id = study._ids[begun.number]
+    study._database.set_trial_user_attr(trial_id, attributes.RESULT, result)
+    assert trials()[0].state is State.RUNNING
+    study.release()
+    assert (trials()[0].state, trials()[0].reason) == (State.KILLED, read.COORDINATOR_DIED)
+    search(digits_config(), Scripted({}))
+    assert [t.attempt for t in trials() if t.key == begun.key] == [1, 2]
