@@ -65,6 +65,8 @@ class Coordinator:
     """Runs what remains of a study on an executor."""
 
     def __init__(self, study: Study, config: Config, executor: Executor, limits: Limits) -> None:
+        assert config.search is not None
+        self._prunes = catalog.PRUNERS[config.search.pruner].target is not None
         self._study = study
         self._config = config
         self._executor = executor
@@ -112,9 +114,8 @@ class Coordinator:
         config = self._config.at(trial.params, trial.seed)
         (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
         self._running[trial.number] = _Running(start, trial)
-        prunes = catalog.PRUNERS[search.pruner].target is not None
         self._executor.submit(
-            Task(trial.number, config.plain(), str(folder), prunes, self._study.fingerprint)
+            Task(trial.number, config.plain(), str(folder), self._prunes, self._study.fingerprint)
         )
         return trial
 
@@ -137,7 +138,7 @@ class Coordinator:
         """Let a trial go on after an epoch, or prune it."""
         search = self._config.search
         assert search is not None
-        if catalog.PRUNERS[search.pruner].target is None:
+        if not self._prunes:
             return
         number = running.trial.number
         last = result.epoch >= self._config.at(running.trial.params, 0).train.epochs

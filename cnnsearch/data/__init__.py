@@ -6,7 +6,7 @@ when it is first asked for.
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +49,7 @@ def load(section: Data, say: Say = _to_stderr) -> Images:
         from cnnsearch.data import vision
 
         return vision.read(row, root_of(section), say)
-    module, _, name = row.target.partition(":")
-    images = getattr(importlib.import_module(module), name)(section, say)
+    images = pkgutil.resolve_name(row.target)(section, say)
     assert isinstance(images, Images)
     return images
 

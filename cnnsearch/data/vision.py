@@ -6,9 +6,9 @@ neither it nor torch.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import inspect
+import pkgutil
 import sys
 import warnings
 from functools import cache as once
@@ -128,9 +128,8 @@ def _labels(opened: Any) -> Labels:
 
 def dataset_class(row: catalog.Dataset) -> Any:
     """torchvision's class of a row."""
-    module, _, name = row.target.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
+        return pkgutil.resolve_name(row.target)
     except RuntimeError as error:
         # The package index has torchvision built for CUDA; beside a CPU-only torch its operators
         # cannot be loaded, and it fails where it describes two of them to torch.
@@ -139,7 +138,7 @@ def dataset_class(row: catalog.Dataset) -> Any:
     for loaded in [key for key in sys.modules if key.partition(".")[0] == "torchvision"]:
         del sys.modules[loaded]
     _declare_operators()
-    return getattr(importlib.import_module(module), name)
+    return pkgutil.resolve_name(row.target)
 
 
 @once

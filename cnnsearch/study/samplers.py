@@ -5,7 +5,7 @@ The point is the trial's number there, or the trial's attribute `point` where it
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -124,8 +124,7 @@ class TPESampler(BaseSampler):
 
 def make_sampler(name: str, space: Space, seed: int) -> BaseSampler:
     """The sampler of a row of the catalog."""
-    module, _, target = catalog.SAMPLERS[name].target.partition(":")
-    sampler = getattr(importlib.import_module(module), target)(space, seed)
+    sampler = pkgutil.resolve_name(catalog.SAMPLERS[name].target)(space, seed)
     assert isinstance(sampler, BaseSampler)
     return sampler
 
@@ -135,8 +134,7 @@ def make_pruner(name: str) -> optuna.pruners.BasePruner | None:
     row = catalog.PRUNERS[name]
     if row.target is None:
         return None
-    module, _, target = row.target.partition(":")
-    pruner = getattr(importlib.import_module(module), target)(**row.arguments)
+    pruner = pkgutil.resolve_name(row.target)(**row.arguments)
     assert isinstance(pruner, optuna.pruners.BasePruner)
     return pruner
 
