@@ -37,6 +37,8 @@ class Activation(Row):
         monotone: never falls, so that max pooling may be done before it.
         learned: trained values of its own in each layer (prelu: 1). Its module sets them in
             `reset_parameters`.
+        limits: the values that it approaches on both sides and where its slope vanishes, or None.
+        dies: it is exactly 0, and so is its slope, for all negative inputs.
     """
 
     target: str
@@ -44,6 +46,8 @@ class Activation(Row):
     pieces: int = 1
     monotone: bool = True
     learned: int = 0
+    limits: tuple[float, float] | None = None
+    dies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +161,14 @@ def _table(rows: Iterable[AnyRow]) -> Mapping[str, AnyRow]:
 
 ACTIVATIONS = _table(
     [
-        Activation("sigmoid", "1 / (1 + exp(-x)): saturates, not zero-centred", "torch.nn:Sigmoid"),
-        Activation("tanh", "saturates, zero-centred", "torch.nn:Tanh"),
-        Activation("relu", "max(0, x): fast, units can die", "torch.nn:ReLU"),
+        Activation(
+            "sigmoid",
+            "1 / (1 + exp(-x)): saturates, not zero-centred",
+            "torch.nn:Sigmoid",
+            limits=(0.0, 1.0),
+        ),
+        Activation("tanh", "saturates, zero-centred", "torch.nn:Tanh", limits=(-1.0, 1.0)),
+        Activation("relu", "max(0, x): fast, units can die", "torch.nn:ReLU", dies=True),
         Activation("leaky_relu", "max(0.01 x, x)", "torch.nn:LeakyReLU", {"negative_slope": 0.01}),
         # One learned slope a layer; it may turn negative, hence not monotone.
         Activation(

@@ -20,10 +20,12 @@ from cnnsearch.errors import CnnsearchError
 VERBS = (
     "init",
     "check",
+    "layers",
     "run",
     "list",
     "show",
     "compare",
+    "diagnose",
     "diff",
     "export",
     "train",

@@ -1,4 +1,4 @@
-"""Trials in groups by a hyperparameter, for `cnnsearch compare --by`."""
+"""Trials in groups by a hyperparameter, for `cnnsearch compare --by` and the failure map."""
 
 from __future__ import annotations
 
@@ -49,17 +49,22 @@ class Group:
         return ranking.best(self.trials, direction)
 
 
-def groups(trials: Sequence[Trial], name: str) -> list[Group]:
+def groups(
+    trials: Sequence[Trial], name: str, even: tuple[float, float] | None = None
+) -> list[Group]:
     """Groups by a hyperparameter, in the order of its values; many numbers in intervals.
 
     Trials in which it is inactive are the last group.
+
+    Args:
+        even: ends of a range whose scale is linear; without it the numbers decide on the scale.
     """
     having = [trial for trial in trials if name in trial.params]
     lacking = tuple(trial for trial in trials if name not in trial.params)
     last = [Group(None, None, lacking)] if lacking else []
     numbers = [v for trial in having if (v := _number(trial.params[name])) is not None]
     if len(numbers) == len(having) and len(set(numbers)) > MOST_VALUES:
-        return [*_by_interval(having, numbers), *last]
+        return [*_by_interval(having, numbers, even), *last]
     found: dict[str, list[Trial]] = {}
     for trial in having:
         found.setdefault(repr(trial.params[name]), []).append(trial)
@@ -67,8 +72,10 @@ def groups(trials: Sequence[Trial], name: str) -> list[Group]:
     return [*sorted(parts, key=_order), *last]
 
 
-def _by_interval(trials: Sequence[Trial], numbers: Sequence[float]) -> list[Group]:
-    edges = _edges(min(numbers), max(numbers))
+def _by_interval(
+    trials: Sequence[Trial], numbers: Sequence[float], even: tuple[float, float] | None
+) -> list[Group]:
+    edges = _even(*even) if even else _edges(min(numbers), max(numbers))
     found = []
     for i, (low, high) in enumerate(itertools.pairwise(edges)):
         last = i == len(edges) - 2
@@ -87,6 +94,11 @@ def _edges(low: float, high: float) -> list[float]:
     if low > 0 and high / low > 10:
         first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
         return [float(f"1e{exponent}") for exponent in range(first, last + 1)]
+    return _even(low, high)
+
+
+def _even(low: float, high: float) -> list[float]:
+    """Intervals of equal width."""
     step = (high - low) / INTERVALS
     return [*(low + i * step for i in range(INTERVALS)), high]
 

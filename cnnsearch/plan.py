@@ -87,10 +87,24 @@ def _starts(config: Config, count: int) -> Iterator[Start]:
 
 
 def samples(config: Config, count: int, most: int = 3) -> list[Config]:
-    """Single runs from all over a search, to measure what a trial costs."""
+    """Single runs that stand for a search, to measure what a trial costs.
+
+    Those at even places when all are ordered by what decides their cost.
+    """
     assert config.search is not None
     assert config.space is not None
-    starts = list(islice(_starts(config, count), min(count, _LOOKED_AT)))
-    some = sorted({i * (len(starts) - 1) // max(1, most - 1) for i in range(most)})
-    points = [starts[i].params or random_point(config.space, config.seed, i) for i in some]
-    return [config.at(params, config.seed) for params in points]
+    runs = []
+    for k, start in enumerate(islice(_starts(config, count), min(count, _LOOKED_AT))):
+        params = start.params or random_point(config.space, config.seed, k)
+        runs.append(config.at(params, start.seed))
+    runs.sort(key=_cost)
+    few = min(most, len(runs))
+    return [runs[len(runs) * (2 * i + 1) // (2 * few)] for i in range(few)]
+
+
+def _cost(run: Config) -> tuple[int | float | str | bool, ...]:
+    """What decides the time of a trial; the learning rate, as a high one ends it early."""
+    train, model = run.train, run.model
+    sizes = (sum(model.conv), sum(model.hidden), model.kernel)
+    layers = (model.activation, model.batchnorm)
+    return (train.epochs, train.batch_size, *sizes, *layers, train.lr)

@@ -24,6 +24,76 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class LayerProbe:
+    """What a few training images show of one layer with weights.
+
+    Args:
+        name: "conv1", "hidden2", "classifier".
+        units: channels of a conv layer, units of a fully connected one; of the classifier, classes.
+        mean: of its activations, over images, units and positions; of the classifier, its scores.
+        std: standard deviation of the same.
+        dead: share of its units whose activation is 0 on every image and at every position, 0..1;
+            None where the activation function cannot die.
+        saturated: share of its activations within 3 % of the function's limits, 0..1; None where it
+            has none.
+        similarity: of the weights of its units: 1 where all units have the same, 0..1.
+        gradient_norm: of its weights at the last step; None before the first.
+        update_ratio: norm of the last step's change of its weights over the norm of the weights;
+            None before the first step, and where all weights were 0.
+    """
+
+    name: str
+    units: int
+    mean: float
+    std: float
+    dead: float | None
+    saturated: float | None
+    similarity: float
+    gradient_norm: float | None = None
+    update_ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The state of a network between epochs, as a few training images show it.
+
+    Args:
+        loss: mean cross-entropy over them, with batch statistics and without dropout.
+        layers: those with weights, in the order of computation.
+        highest_loss: of the epoch, among means over stretches of at least 100 images; None before
+            the first epoch.
+        loss_deviation: standard deviation of the same means; likewise.
+    """
+
+    loss: float
+    layers: tuple[LayerProbe, ...]
+    highest_loss: float | None = None
+    loss_deviation: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is known of a trial before its first step.
+
+    Args:
+        device: such as "cpu" or "cuda:1".
+        classes: their number.
+        parameters: trained values of the network.
+        training_images: their number; likewise `validation_images`.
+        chance: accuracy of always guessing the validation split's most frequent class, 0..1.
+        probe: of the network as it was initialised; None with `diagnose: false`.
+    """
+
+    device: str
+    classes: int
+    parameters: int
+    training_images: int
+    validation_images: int
+    chance: float
+    probe: Probe | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EpochResult:
     """What one epoch measured.
 
@@ -35,6 +105,7 @@ class EpochResult:
         val_loss: mean cross-entropy over the validation split, after the epoch.
         val_accuracy: 0..1, likewise.
         seconds: wall time of the epoch, evaluation included.
+        probe: after the epoch; None with `diagnose: false`.
     """
 
     epoch: int
@@ -44,6 +115,37 @@ class EpochResult:
     val_loss: float
     val_accuracy: float
     seconds: float
+    probe: Probe | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with a trial: a rule of `cnnsearch.diagnose` that applies.
+
+    Args:
+        rule: its name, such as "lr-too-high".
+        measured: the number that triggered it; None where it was not finite.
+        limit: what the number was held against; None where anything finite would have done.
+        message: what was seen, with the numbers, in one sentence.
+    """
+
+    rule: str
+    measured: float | None
+    limit: float | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What went wrong in a trial, if anything did.
+
+    Args:
+        verdict: the rule of the most severe finding, or "ok".
+        findings: all rules that apply, most severe first.
+    """
+
+    verdict: str
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +155,9 @@ class Outcome:
     Args:
         state: never RUNNING.
         reason: one sentence for the user; None for a complete trial.
-        facts: plain values that explain it, by name: `first_loss`, `parameters`, `step`, `loss`,
-            `limit`, and for a failed trial `error`, `where` (file:line) and `traceback`.
+        facts: plain values that explain it, by name: `device`, `classes`, `parameters`,
+            `first_loss`, `step`, `loss`, `limit`, and for a failed trial `error`, `where`
+            (file:line) and `traceback`.
         seconds: wall time of the attempt, without the start of its worker; None where the attempt
             was ended from outside.
     """
@@ -116,7 +219,10 @@ class Trial:
         seed: seed of weights, data order and augmentation.
         started: seconds since 1970, UTC.
         facts: see `Outcome`.
-        curve: empty in listings; see `cnnsearch.study.read`.
+        curve: empty in listings; see `cnnsearch.study.read`. With its probes.
+        diagnosis: None for a trial that has none: running, failed or killed, or it was told not to
+            be measured (`diagnose: false`).
+        probe: of the network as it was initialised; None in listings.
     """
 
     number: int
@@ -134,6 +240,8 @@ class Trial:
     started: float | None
     facts: Mapping[str, Any] = field(default_factory=dict)
     curve: tuple[EpochResult, ...] = ()
+    diagnosis: Diagnosis | None = None
+    probe: Probe | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,32 +6,53 @@ import hashlib
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 
 from cnnsearch.config.config import Config
-from cnnsearch.data import Images, TrialData, load, prepare
+from cnnsearch.data import Images, load, prepare
 from cnnsearch.data.readings import add_reading
 from cnnsearch.errors import CnnsearchError, DataError, InputError
 from cnnsearch.guard import Diverged, DivergenceGuard
 from cnnsearch.model import build, initialise
-from cnnsearch.records import EpochResult, Outcome, State
+from cnnsearch.probe import Prober
+from cnnsearch.records import EpochResult, Outcome, Prepared, State
 from cnnsearch.train import evaluate, train
 
-PROBE_IMAGES = 256
+INIT_IMAGES = 256
 """Images that init schemes may look at."""
+PROBE_IMAGES = 128
+"""Images that the network is looked at with, before its training and after each epoch."""
+
+
+class Inputs(Protocol):
+    """What a network is made for, and some of it to look at: a `TrialData`, or noise."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        ...
+
+    @property
+    def classes(self) -> int:
+        """Their number."""
+        ...
+
+    def probe(self, count: int) -> tuple[Tensor, Tensor]:
+        """At most `count` images [B, C, H, W] on the device, and their labels [B]."""
+        ...
 
 
 def run(
     config: Config, test: bool = False, fingerprint: str | None = None
-) -> Iterator[EpochResult | Outcome]:
-    """Run one trial: its epochs as they end, and last how it ended.
+) -> Iterator[Prepared | EpochResult | Outcome]:
+    """Run one trial: what it begins with, its epochs as they end, and last how it ended.
 
     Equal configs give equal numbers to the last digit, on a CPU with the same number of threads.
-    What the facts always hold: `device`; once the network stands, `classes` and `parameters`; once
-    a loss was read, `first_loss` (before any update, without regularisation).
+    What the facts hold once a loss was read: `first_loss` (before any update, without
+    regularisation).
 
     Args:
         test: after the last epoch read the test set once, which is counted; the facts then hold
@@ -43,7 +64,7 @@ def run(
     """
     settle(config.threads)
     device = resolve_device(config.device)
-    facts: dict[str, Any] = {"device": str(device)}
+    facts: dict[str, Any] = {}
     try:
         images = _images(config, fingerprint)
         yield from _trial(config, images, device, test, facts)
@@ -97,19 +118,27 @@ def _images(config: Config, fingerprint: str | None) -> Images:
 
 def _trial(
     config: Config, images: Images, device: torch.device, test: bool, facts: dict[str, Any]
-) -> Iterator[EpochResult]:
+) -> Iterator[Prepared | EpochResult]:
     """Train the trial's network, adding to `facts` what becomes known."""
     data = prepare(images, config.data, device)
     # Asked for at once, though read last: a missing test set is told before any training.
     tests = data.test_batches() if test else None
     model = make_network(config, data, device)
-    facts["classes"] = data.classes
-    facts["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+    prober = make_prober(config, data, model) if config.diagnose else None
+    yield Prepared(
+        device=str(device),
+        classes=data.classes,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        training_images=data.train_size,
+        validation_images=data.validation_size,
+        chance=data.chance(),
+        probe=prober.look() if prober is not None else None,
+    )
     guard = DivergenceGuard(data.classes, config.abort.loss_ratio, config.abort.check_every)
     torch.manual_seed(_derived(config.seed, "dropout"))
     order = Generator().manual_seed(_derived(config.seed, "order"))
     try:
-        yield from train(model, data, config.train, guard, order)
+        yield from train(model, data, config.train, guard, order, prober)
     finally:
         facts["first_loss"] = guard.first_loss
     if tests is not None:
@@ -117,7 +146,7 @@ def _trial(
         facts["test_loss"], facts["test_accuracy"] = evaluate(model, tests)
 
 
-def make_network(config: Config, data: TrialData, device: torch.device) -> nn.Sequential:
+def make_network(config: Config, data: Inputs, device: torch.device) -> nn.Sequential:
     """Build and initialise the network; on the meta device first, so that nothing is drawn twice.
 
     Raises:
@@ -130,8 +159,13 @@ def make_network(config: Config, data: TrialData, device: torch.device) -> nn.Se
         # Convolutions of oneDNN are faster this way, see `cnnsearch.model.network`.
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weights = Generator().manual_seed(_derived(config.seed, "weights"))
-    initialise(model, config.model.init, weights, data.probe(PROBE_IMAGES))
+    initialise(model, config.model.init, weights, data.probe(INIT_IMAGES)[0])
     return model
+
+
+def make_prober(config: Config, data: Inputs, model: nn.Sequential) -> Prober:
+    """What looks at a network of this config."""
+    return Prober(model, config.model.activation, data.probe(PROBE_IMAGES))
 
 
 def _derived(seed: int, purpose: str) -> int:

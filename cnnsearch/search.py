@@ -14,6 +14,7 @@ from pathlib import Path
 
 from cnnsearch import catalog
 from cnnsearch.config import Config, to_yaml
+from cnnsearch.ending import ended
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.executors import Executor, Lost, Message
 from cnnsearch.objective import measured
@@ -24,6 +25,7 @@ from cnnsearch.records import (
     EpochResult,
     Event,
     Outcome,
+    Prepared,
     Start,
     State,
     Task,
@@ -58,6 +60,7 @@ class _Running:
 
     start: Start
     trial: Trial
+    prepared: Prepared | None = None
     curve: list[EpochResult] = field(default_factory=list)
 
 
@@ -124,7 +127,9 @@ class Coordinator:
         if running is None:
             return  # the late result of an attempt that was given up
         content = message.content
-        if isinstance(content, EpochResult):
+        if isinstance(content, Prepared):
+            running.prepared = content
+        elif isinstance(content, EpochResult):
             running.curve.append(content)
             self._study.report(message.number, content)
             yield Epoch(running.trial, content)
@@ -168,7 +173,13 @@ class Coordinator:
             self._count_failure(outcome)
         del self._running[running.trial.number]
         _settle(trial_folder(self._study.name, running.trial.number))
-        return Ended(self._study.finish(running.trial, outcome, running.curve))
+        search = self._config.search
+        assert search is not None
+        trial = ended(
+            running.trial, outcome, running.prepared, running.curve, search.objective, search.at
+        )
+        self._study.finish(trial)
+        return Ended(trial)
 
     def _count_failure(self, outcome: Outcome) -> None:
         kind = (outcome.facts.get("type"), outcome.facts.get("where"))

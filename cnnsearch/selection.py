@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-from cnnsearch import catalog, ranking
+from cnnsearch import catalog, diagnose, ranking
 from cnnsearch.errors import InputError
 from cnnsearch.records import State, Trial
 
@@ -25,15 +25,25 @@ NAMES = (
     "point",
     "attempt",
     "state",
+    "verdict",
     "value",
     "epochs",
     "best_epoch",
     "seconds",
+    "findings",
     "seed",
 )
+VERDICTS = (*diagnose.RULES, diagnose.OK)
+"""Most severe first."""
 EXAMPLE = 'Write for example: --where "lr < 1e-3 and batchnorm".'
 _LONGEST = 1000
 _FORMS = "Write a number, best, last, top:5, 3,7,9, 4-8 or STUDY/TRIAL."
+# Python would read `lr-too-high` as a difference, and `not-learning` as no condition at all.
+_DASHED = re.compile(
+    r"""'[^']*'|"[^"]*"|(?<![\w.'"-])(?:{})(?![\w-])""".format(
+        "|".join(word for word in VERDICTS if "-" in word)
+    )
+)
 _CONSTANTS = {"true": True, "false": False, "True": True, "False": False}
 
 
@@ -109,7 +119,8 @@ def where(
     A comparison with something that a trial does not have (an inactive hyperparameter, the value
     of a trial that did not complete) is not met.
 
-    A hyperparameter that has the name of a field (`epochs`) is written `params.epochs`.
+    A hyperparameter that has the name of a field (`epochs`) is written `params.epochs`. Verdicts
+    need no quotes, with dashes and all: `verdict == lr-too-high`, `overfit in findings`.
 
     Args:
         parameters: names of the study's hyperparameters.
@@ -133,7 +144,16 @@ def where(
 
 def _row(trial: Trial) -> dict[str, Any]:
     long = {f"params.{name}": value for name, value in trial.params.items()}
-    return {**trial.params, **long, **{name: getattr(trial, name) for name in NAMES}}
+    return {**trial.params, **long, **{name: field(trial, name) for name in NAMES}}
+
+
+def field(trial: Trial, name: str) -> Any:
+    """A field of a trial as listings and conditions have it; None where it has none."""
+    if name == "verdict":
+        return trial.diagnosis.verdict if trial.diagnosis else None
+    if name == "findings":
+        return [one.rule for one in trial.diagnosis.findings] if trial.diagnosis else None
+    return getattr(trial, name)
 
 
 def _name(node: ast.expr) -> str | None:
@@ -152,7 +172,7 @@ def _words(trials: Iterable[Trial]) -> set[str]:
     words |= {
         value for trial in trials for value in trial.params.values() if isinstance(value, str)
     }
-    return words | {str(state) for state in State}
+    return words | {str(state) for state in State} | set(VERDICTS)
 
 
 def _parse(condition: str) -> ast.expr:
@@ -163,7 +183,7 @@ def _parse(condition: str) -> ast.expr:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
-            return ast.parse(condition.strip(), mode="eval").body
+            return ast.parse(_quoted(condition.strip()), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         if scheme := re.search(r"(?<!['\"\w])\w+:[\w.]+", condition):
             hint = f"Quote texts that hold a colon: '{scheme[0]}'."
@@ -174,6 +194,24 @@ def _parse(condition: str) -> ast.expr:
         else:
             hint = EXAMPLE
         raise InputError(f"--where {condition!r}: not a condition. {hint}") from error
+
+
+def _quoted(condition: str) -> str:
+    """The condition with quotes around the verdicts that have dashes and no quotes."""
+    return _DASHED.sub(
+        lambda found: found[0] if found[0][0] in "'\"" else repr(found[0]), condition
+    )
+
+
+def _dashed(node: ast.expr) -> str | None:
+    """What `lr-to-high` was meant for: words with dashes between; None of anything else."""
+    match node:
+        case ast.Name():
+            return node.id
+        case ast.BinOp(op=ast.Sub()):
+            left, right = _dashed(node.left), _dashed(node.right)
+            return f"{left}-{right}" if left and right else None
+    return None
 
 
 _ORDERINGS: Mapping[type[ast.cmpop], Callable[[Any, Any], bool]] = {
@@ -230,6 +268,8 @@ class _Rules:
             case ast.Tuple() | ast.List():
                 for element in node.elts:
                     self._check_operand(element)
+            case ast.BinOp() if (word := _dashed(node)) is not None:
+                self._unknown(word)
             case ast.Constant(value=None):
                 self._refuse("None", "What a trial does not have meets no comparison.")
             case _:

@@ -15,9 +15,13 @@ from torch import Generator, Tensor, nn
 from cnnsearch.config.sections import Train
 from cnnsearch.guard import DivergenceGuard
 from cnnsearch.optimizer import decayed, learning_rate, make_optimizer
+from cnnsearch.probe import Prober
 from cnnsearch.records import EpochResult
 
 Batches = Iterable[tuple[Tensor, Tensor]]
+
+STRETCH_IMAGES = 100
+"""Losses are compared within an epoch as means over so many images, whatever the batch size."""
 
 
 class TrainingData(Protocol):
@@ -42,6 +46,7 @@ def train(
     section: Train,
     guard: DivergenceGuard,
     generator: Generator,
+    prober: Prober | None = None,
 ) -> Iterator[EpochResult]:
     """Train a model, yielding after each epoch; the caller stops early by not resuming.
 
@@ -50,6 +55,7 @@ def train(
     Args:
         model: initialised, on the device of the data.
         generator: for the order and the augmentation of the images.
+        prober: looks at the network after each epoch; that changes no number of the training.
 
     Raises:
         Diverged: at the first look at the losses that `guard` rejects.
@@ -68,15 +74,20 @@ def train(
             scores = model(images)
             loss = F.cross_entropy(scores, labels)
             loss.backward()  # type: ignore[no-untyped-call]
+            step += 1
+            if prober is not None and step == epoch * steps:
+                prober.remember()
             optimizer.step()
             losses.add(loss.detach(), scores.detach(), labels, epoch)
-            step += 1
-        train_loss, train_accuracy = losses.end_epoch(epoch)
+        train_loss, train_accuracy, stretches = losses.end_epoch(epoch)
         guard.look_at_weights(largest(model), epoch)
         val_loss, val_accuracy = evaluate(model, data.validation_batches())
         guard.look_at_validation(val_loss, epoch)
+        probe = prober.look(stretches) if prober is not None else None
         seconds = time.perf_counter() - started
-        yield EpochResult(epoch, lr, train_loss, train_accuracy, val_loss, val_accuracy, seconds)
+        yield EpochResult(
+            epoch, lr, train_loss, train_accuracy, val_loss, val_accuracy, seconds, probe
+        )
 
 
 @torch.inference_mode()
@@ -110,6 +121,19 @@ def largest(model: nn.Module) -> float:
     return float(nn.utils.get_total_norm(values, norm_type=math.inf))
 
 
+def _stretches(losses: list[float], sizes: list[int]) -> Iterator[float]:
+    """Mean losses over steps that together saw at least `STRETCH_IMAGES` images; the rest is left
+    out, unless it is all there is."""
+    total, count, some = 0.0, 0, False
+    for loss, size in zip(losses, sizes, strict=True):
+        total, count = total + loss * size, count + size
+        if count >= STRETCH_IMAGES:
+            yield total / count
+            total, count, some = 0.0, 0, True
+    if not some:
+        yield total / count
+
+
 def _read(values: list[Tensor]) -> list[float]:
     """Bring scalars from the device, all at once."""
     return [float(value) for value in torch.stack(values).tolist()] if values else []
@@ -133,15 +157,16 @@ class _Losses:
         if (self._guard.step + len(self._pending)) % self._guard.check_every == 0:
             self._look(epoch)
 
-    def end_epoch(self, epoch: int) -> tuple[float, float]:
-        """Look at what is left; mean loss and accuracy over the epoch's images."""
+    def end_epoch(self, epoch: int) -> tuple[float, float, list[float]]:
+        """Look at what is left; the epoch's mean loss and accuracy, and the loss by stretches."""
         self._look(epoch)
         count = sum(self._sizes)
         loss = math.fsum(x * n for x, n in zip(self._losses, self._sizes, strict=True)) / count
         accuracy = sum(_read(self._correct)) / count
+        stretches = list(_stretches(self._losses, self._sizes))
         for values in (self._correct, self._sizes, self._losses):
             values.clear()
-        return loss, accuracy
+        return loss, accuracy, stretches
 
     def _look(self, epoch: int) -> None:
         losses = _read(self._pending)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cnnsearch.records import EpochResult, Outcome, Params, Start, State
+from cnnsearch import ending
+from cnnsearch.records import Diagnosis, EpochResult, Outcome, Params, Prepared, Start, State
 from cnnsearch.space import Choice, Range, Space
 from cnnsearch.study.store import Study
 from tests.builders import digits_config
@@ -23,13 +24,15 @@ EVIL = "shape \x1b]52;c;ZXZpbA==\x07\x1b[31m[/red]\u202eabc"
 
 @dataclass(frozen=True)
 class Told:
-    """What a trial of `write_study` is to be."""
+    """What a trial of `write_study` is to be; a diagnosis that is told is not made of the rest."""
 
     params: Params
     outcome: Outcome
     curve: tuple[EpochResult, ...] = ()
     point: int | None = None
     attempt: int = 1
+    prepared: Prepared | None = None
+    diagnosis: Diagnosis | None = None
 
 
 def curve(best: float, epochs: int = 3, lr: float = 0.1) -> tuple[EpochResult, ...]:
@@ -82,7 +85,8 @@ def write_study(
         for number, one in enumerate(told):
             place = number if one.point is None else one.point
             trial = study.begin(Start(place, str(place), one.attempt, 1000 + place, one.params))
-            study.finish(trial, one.outcome, one.curve)
+            done = ending.ended(trial, one.outcome, one.prepared, one.curve, "val_accuracy", "best")
+            study.finish(replace(done, diagnosis=one.diagnosis or done.diagnosis))
     finally:
         study.release()
 

@@ -157,7 +157,7 @@ def test_preprocessing_is_its_definition(name: str, pixels: str) -> None:
     data = trial(images, preprocess=name, pixels=pixels)
     scale = 255 if pixels == "unit" else 1
     expected = expected_statistics(name, raw(images, data.train) / scale)
-    assert torch.allclose(data.probe(1000).double(), expected, atol=1e-4 / scale, rtol=1e-5)
+    assert torch.allclose(data.probe(1000)[0].double(), expected, atol=1e-4 / scale, rtol=1e-5)
 
 
 @pytest.mark.parametrize("mean", [None, "image", "channel"])
@@ -184,7 +184,7 @@ def test_statistics_are_of_the_training_part_only(name: str) -> None:
         Images(*parts, ("a", "b"), fingerprint(parts, ("a", "b"))), limit=20, preprocess=name
     )
     assert data.train_size == 20
-    assert torch.equal(data.probe(20), other.probe(20))
+    assert torch.equal(data.probe(20)[0], other.probe(20)[0])
 
 
 def test_a_constant_channel_is_not_divided_by_zero() -> None:

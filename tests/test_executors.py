@@ -17,7 +17,7 @@ from cnnsearch.errors import CnnsearchError
 from cnnsearch.executors import Executor, Lost, Message
 from cnnsearch.executors.inline import InlineExecutor
 from cnnsearch.executors.local import LocalExecutor
-from cnnsearch.records import EpochResult, Outcome, State, Task
+from cnnsearch.records import EpochResult, Outcome, Prepared, State, Task
 from tests.builders import digits_config
 
 ROOT = Path(__file__).parents[1]
@@ -41,10 +41,12 @@ def drain(executor: Executor, count: int = 1) -> list[Message]:
 
 
 def first_epoch(executor: Executor) -> Message:
+    """The next message that is no beginning."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         for message in executor.wait(1):
-            return message
+            if not isinstance(message.content, Prepared):
+                return message
     raise AssertionError("no message")
 
 
@@ -58,13 +60,17 @@ def executor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Executo
 
 
 class TestContract:
-    def test_epochs_then_the_outcome(self, executor: Executor, tmp_path: Path) -> None:
+    def test_the_beginning_then_epochs_then_the_outcome(
+        self, executor: Executor, tmp_path: Path
+    ) -> None:
         executor.submit(task(tmp_path, 3, epochs=3))
         messages = drain(executor)
         assert {message.number for message in messages} == {3}
-        epochs = [m.content.epoch for m in messages if isinstance(m.content, EpochResult)]
-        assert epochs == [1, 2, 3]
-        last = messages[-1].content
+        first, *epochs, last = (message.content for message in messages)
+        assert isinstance(first, Prepared)
+        assert (first.device, first.classes) == ("cpu", 10)
+        assert first.probe is not None
+        assert [isinstance(e, EpochResult) and e.epoch for e in epochs] == [1, 2, 3]
         assert isinstance(last, Outcome)
         assert last.state is State.COMPLETE
 
@@ -75,7 +81,8 @@ class TestContract:
 
     def test_divergence_is_an_outcome(self, executor: Executor, tmp_path: Path) -> None:
         executor.submit(task(tmp_path, 0, lr=1e9))
-        outcome = drain(executor)[-1].content
+        first, outcome = (message.content for message in drain(executor))
+        assert isinstance(first, Prepared)
         assert isinstance(outcome, Outcome)
         assert outcome.state is State.DIVERGED
         assert outcome.reason
@@ -86,7 +93,7 @@ class TestContract:
         bad = task(tmp_path, 0)
         gone = {**bad.config, "data": {**bad.config["data"], "name": "image_folder", "root": "/no"}}
         executor.submit(Task(0, gone, bad.folder))
-        outcome = drain(executor)[-1].content
+        [outcome] = (message.content for message in drain(executor))
         assert isinstance(outcome, Outcome)
         assert outcome.state is State.FAILED
         assert "/no" in (outcome.reason or "")

@@ -22,16 +22,18 @@ FLOORS = [
     ["executors"],
     ["runner"],
     ["train"],
+    ["probe"],
     ["model", "data"],
     ["guard", "optimizer", "study"],
     ["render"],
+    ["review"],
     ["config"],
-    ["space", "selection", "grouping"],
-    ["catalog", "ranking", "objective"],
+    ["ending", "space", "selection", "grouping"],
+    ["catalog", "ranking", "objective", "diagnose"],
     ["records", "errors", ""],
 ]
 BESIDE: set[tuple[str, str]] = set()
-TRAINING = {"runner", "train", "model", "data", "guard", "optimizer"}
+TRAINING = {"runner", "train", "probe", "model", "data", "guard", "optimizer"}
 TORCH = {"torch", "torchvision"}
 
 

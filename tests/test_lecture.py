@@ -20,7 +20,7 @@ from cnnsearch.config.config import Config
 from cnnsearch.config.sections import Abort, Data, Model, Train
 from cnnsearch.data import load, prepare
 from cnnsearch.model import build, initialise
-from cnnsearch.records import EpochResult, Outcome, State
+from cnnsearch.records import EpochResult, Outcome, Prepared, State
 from cnnsearch.runner import run
 from cnnsearch.train import evaluate, l2_penalty
 
@@ -78,9 +78,11 @@ def finished(config: Config) -> tuple[list[EpochResult], Outcome]:
 
 def test_first_loss(any_root: Path) -> None:
     """Slide: 2.302612; ten classes guessed alike give ln 10."""
-    _, outcome = finished(two_layers(any_root, limit=500, lr=1e-6, epochs=1))
+    prepared, _, outcome = run(two_layers(any_root, limit=500, lr=1e-6, epochs=1))
+    assert isinstance(prepared, Prepared)
+    assert isinstance(outcome, Outcome)
     assert outcome.facts["first_loss"] == pytest.approx(math.log(10), abs=1e-3)
-    assert outcome.facts["parameters"] == 3072 * 50 + 50 + 50 * 10 + 10
+    assert prepared.parameters == 3072 * 50 + 50 + 50 * 10 + 10
 
 
 def test_first_loss_with_regularisation(any_root: Path) -> None:
@@ -91,7 +93,7 @@ def test_first_loss_with_regularisation(any_root: Path) -> None:
     for seed in range(5):
         model = build(section.model, data.shape, data.classes)
         generator = torch.Generator().manual_seed(seed)
-        initialise(model, section.model.init, generator, data.probe(10))
+        initialise(model, section.model.init, generator, data.probe(10)[0])
         loss, _ = evaluate(model, data.batches(500, generator))
         losses.append(loss + l2_penalty(model, 1e3))
     assert losses == pytest.approx([3.073] * 5, abs=0.009)

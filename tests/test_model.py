@@ -21,8 +21,6 @@ from cnnsearch.model import (
     initialise,
     layer_table,
     measure,
-    memory_bytes,
-    parameter_count,
     shape_error,
     weight_layers,
 )
@@ -307,7 +305,7 @@ def test_shape_error_agrees_with_torch(side: int) -> None:
             model = build(section, shape, 3)
             assert model(torch.zeros(2, *shape)).shape == (2, 3)
             count = sum(parameter.numel() for parameter in model.parameters())
-            assert parameter_count(section, shape, 3) == count
+            assert measure(section, shape, 3).parameters == count
     assert fitting >= 36
 
 
@@ -327,14 +325,14 @@ def test_layer_table() -> None:
 
 
 def test_memory_follows_batch_and_optimizer() -> None:
-    section = Model(conv=[], hidden=[50])
+    measured = measure(Model(conv=[], hidden=[50]), (3, 32, 32), 10)
     parameters, values = 154_160, 3072 + 3072 + 50 + 50 + 10 + 2 * 3072
 
     def estimate(train: Train) -> int:
-        return memory_bytes(section, train, (3, 32, 32), 10)
+        return measured.memory_bytes(train)
 
     plain = Train(momentum=0.0, batch_size=1)
-    assert parameter_count(section, (3, 32, 32), 10) == parameters
+    assert measured.parameters == parameters
     assert estimate(plain) == 4 * (2 * parameters + values)
     assert estimate(Train(momentum=0.9, batch_size=1)) == 4 * (3 * parameters + values)
     assert estimate(Train(optimizer="adam", batch_size=1)) == 4 * (4 * parameters + values)
@@ -357,9 +355,7 @@ def test_measured_as_torch_computes(activation: str) -> None:
             shapes.append(tuple(signal.shape[1:]))
         assert [row.shape for row in measured.rows] == shapes
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        assert measured.parameters == parameter_count(section, IMAGE, 10) == parameters
-        train = Train(batch_size=7)
-        assert measured.memory_bytes(train) == memory_bytes(section, train, IMAGE, 10)
+        assert measured.parameters == parameters
 
 
 def test_networks_can_be_stacked() -> None:

@@ -17,11 +17,11 @@ import torch
 from cnnsearch import catalog
 from cnnsearch.config.config import Config
 from cnnsearch.config.sections import Abort, Data, Model, Train
-from cnnsearch.data import load
+from cnnsearch.data import load, prepare
 from cnnsearch.data.readings import readings
 from cnnsearch.errors import DataError, InputError
-from cnnsearch.model import initialise, parameter_count
-from cnnsearch.records import EpochResult, Outcome, State
+from cnnsearch.model import initialise, measure
+from cnnsearch.records import EpochResult, Outcome, Prepared, State
 from cnnsearch.runner import resolve_device, run
 from cnnsearch.train import train
 
@@ -42,10 +42,19 @@ def digits(seed: int = 0, **sections: Any) -> Config:
     )
 
 
-def finished(config: Config, test: bool = False) -> tuple[list[EpochResult], Outcome]:
-    *epochs, outcome = run(config, test)
+def told(config: Config, test: bool = False) -> tuple[Prepared, list[EpochResult], Outcome]:
+    """All that a trial yields, whose network stands."""
+    prepared, *epochs, outcome = run(config, test)
+    assert isinstance(prepared, Prepared)
     assert isinstance(outcome, Outcome)
-    return [epoch for epoch in epochs if isinstance(epoch, EpochResult)], outcome
+    curve = [epoch for epoch in epochs if isinstance(epoch, EpochResult)]
+    assert len(curve) == len(epochs)
+    return prepared, curve, outcome
+
+
+def finished(config: Config, test: bool = False) -> tuple[list[EpochResult], Outcome]:
+    _, epochs, outcome = told(config, test)
+    return epochs, outcome
 
 
 def numbers(config: Config) -> list[tuple[float, ...]]:
@@ -57,14 +66,28 @@ def numbers(config: Config) -> list[tuple[float, ...]]:
 
 def test_a_complete_trial() -> None:
     config = digits(train=Train(lr=0.1, epochs=6, batch_size=32))
-    epochs, outcome = finished(config)
+    prepared, epochs, outcome = told(config)
     assert (outcome.state, outcome.reason) == (State.COMPLETE, None)
     assert [epoch.epoch for epoch in epochs] == [1, 2, 3, 4, 5, 6]
     assert epochs[-1].val_accuracy > 0.7
-    assert outcome.facts["parameters"] == parameter_count(config.model, DIGITS, 10)
-    assert outcome.facts["device"] == "cpu"
+    assert prepared.parameters == measure(config.model, DIGITS, 10).parameters
+    assert (prepared.device, prepared.classes) == ("cpu", 10)
     assert 2.0 < outcome.facts["first_loss"] < 5.0
     assert "test_loss" not in outcome.facts
+
+
+def test_chance_is_the_share_of_the_most_frequent_class() -> None:
+    config = digits()
+    prepared, epochs, _ = told(config)
+    data = prepare(load(config.data), config.data, torch.device("cpu"))
+    labels = torch.cat([labels for _, labels in data.validation_batches()])
+    assert prepared.validation_images == len(labels) == data.validation_size
+    assert prepared.chance == labels.bincount().max().item() / len(labels)
+    assert 0.1 <= prepared.chance < 0.15
+    # An accuracy is a count over the same images.
+    assert epochs[0].val_accuracy * prepared.validation_images == pytest.approx(
+        round(epochs[0].val_accuracy * prepared.validation_images)
+    )
 
 
 RANDOM = digits(
@@ -94,7 +117,7 @@ def streams(config: Config, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         initialise(model, scheme, generator, probe)
 
     def training(*arguments: Any) -> Iterator[EpochResult]:
-        *_, order = arguments
+        order = arguments[4]
         seeds["order"], seeds["dropout"] = order.initial_seed(), torch.initial_seed()
         fresh = torch.Generator().manual_seed(order.initial_seed())
         assert torch.equal(order.get_state(), fresh.get_state()), "something was drawn before"
@@ -179,14 +202,14 @@ class TestDiverged:
 def test_a_failed_trial_keeps_error_place_and_traceback() -> None:
     """A name that config validation would refuse stands in for any defect."""
     config = digits(model=Model(conv=[8]).model_copy(update={"activation": "absent"}))
-    epochs, outcome = finished(config)
-    assert (outcome.state, epochs) == (State.FAILED, [])
+    [outcome] = run(config)  # no network, so nothing is told of it
+    assert isinstance(outcome, Outcome)
+    assert outcome.state is State.FAILED
     assert outcome.reason == outcome.facts["error"] == "KeyError: 'absent'"
     file, _, line = outcome.facts["where"].partition(":")
     assert file == "network.py"
     assert line.isdecimal()
     assert outcome.facts["traceback"].rstrip().endswith("KeyError: 'absent'")
-    assert outcome.facts["device"] == "cpu"
 
 
 def test_the_users_mistakes_are_no_failed_trials() -> None:
@@ -197,14 +220,15 @@ def test_the_users_mistakes_are_no_failed_trials() -> None:
 
 
 def test_interruption_passes_through() -> None:
-    trial = run(digits())
-    next(trial)
-    with pytest.raises(KeyboardInterrupt):
-        trial.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
-    trial = run(digits())
-    next(trial)
-    trial.close()  # type: ignore[attr-defined]
-    assert list(trial) == []
+    for items in (1, 2):  # before the first step, and after the first epoch
+        trial = run(digits())
+        list(itertools.islice(trial, items))
+        with pytest.raises(KeyboardInterrupt):
+            trial.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
+        trial = run(digits())
+        list(itertools.islice(trial, items))
+        trial.close()  # type: ignore[attr-defined]
+        assert list(trial) == []
 
 
 class TestTestSet:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from cnnsearch import catalog
 from cnnsearch.errors import InputError
 from cnnsearch.grouping import groups
-from cnnsearch.records import Params, State, Trial
-from cnnsearch.selection import EXAMPLE, NAMES, refer, split, where
+from cnnsearch.records import Diagnosis, Finding, Params, State, Trial
+from cnnsearch.selection import EXAMPLE, NAMES, VERDICTS, refer, split, where
 
 
 def trial(
@@ -225,6 +226,71 @@ def test_every_name_can_be_compared(name: str) -> None:
 def test_every_choice_needs_no_quotes(word: str) -> None:
     one = trial(0, {"activation": word})
     assert where([one], f"activation == {word}", ["activation"]) == [one]
+
+
+def judged(number: int, *rules: str) -> Trial:
+    """A trial with findings; without one it is ok."""
+    findings = tuple(Finding(rule, 2.0, 1.0, "seen") for rule in rules)
+    verdict = rules[0] if rules else "ok"
+    return replace(trial(number, {"init": "he"}), diagnosis=Diagnosis(verdict, findings))
+
+
+JUDGED = [
+    judged(0),
+    judged(1, "lr-too-high", "dead-units"),
+    judged(2, "not-learning"),
+    trial(3, {"init": "he"}),
+    judged(4, "overfit"),
+]
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("verdict == ok", [0]),
+        ("verdict == overfit", [4]),
+        ("verdict == lr-too-high", [1]),
+        ("verdict == 'lr-too-high'", [1]),
+        ('verdict == "lr-too-high"', [1]),
+        ("lr-too-high==verdict", [1]),
+        ("verdict == not-learning", [2]),
+        ("verdict != not-learning", [0, 1, 4]),
+        ("verdict in (not-learning, lr-too-high)", [1, 2]),
+        ("verdict in ('not-learning', lr-too-high)", [1, 2]),
+        ("dead-units in findings", [1]),
+        ("not dead-units in findings", [0, 2, 3, 4]),
+        ("dead-units not in findings", [0, 2, 4]),
+        ("init == 'a-not-learning'", []),
+        ("init == 'not-learning' or verdict == ok", [0]),
+    ],
+)
+def test_verdicts_in_conditions(condition: str, expected: list[int]) -> None:
+    """With their dashes, and with `not` in them; a trial without a verdict meets no comparison."""
+    assert numbers(where(JUDGED, condition, ["init"])) == expected
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_every_verdict_needs_no_quotes(verdict: str) -> None:
+    one = judged(0, verdict)
+    assert where([one], f"verdict=={verdict} and {verdict} in findings", []) == [one]
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ("verdict == lr-to-high", "Did you mean lr-too-high?"),
+        ("verdict == lr_too_high", "Did you mean lr-too-high?"),
+        ("verdict == overfitt", "Did you mean overfit?"),
+        ("number - 1 == 0", "Compare names"),
+        ("verdict == x-lr-too-high", "Did you mean lr-too-high?"),
+        ("verdict == not-lerning", EXAMPLE),
+        ("lr-too-high", "Only comparisons"),
+    ],
+)
+def test_wrong_verdicts_in_conditions(condition: str, told: str) -> None:
+    with pytest.raises(InputError) as error:
+        where(JUDGED, condition, ["init"])
+    assert told in str(error.value)
 
 
 def test_nothing_is_evaluated() -> None:

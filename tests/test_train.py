@@ -17,6 +17,7 @@ from cnnsearch import catalog
 from cnnsearch.config.sections import Model, Train
 from cnnsearch.guard import Diverged, DivergenceGuard
 from cnnsearch.model import build, initialise
+from cnnsearch.probe import Prober
 from cnnsearch.records import EpochResult
 from cnnsearch.train import evaluate, train
 
@@ -239,8 +240,9 @@ def test_inside_an_epoch_only_the_looks_wait_for_the_device(
         assert (reads, control.count) == (["item"], 1)
     model = network(batchnorm=True, dropout=0.5)
     section = Train(epochs=3, batch_size=20, optimizer=optimizer, schedule="cosine")
-    watch = guard(check_every=4)
-    assert list(train(model, Counted(), section, watch, Generator().manual_seed(1)))
+    images, watch = Counted(), guard(check_every=4)
+    prober = Prober(model, "relu", (images.pixels, images.labels))
+    assert list(train(model, images, section, watch, Generator().manual_seed(1), prober))
     assert during == [[], ["tolist"], ["tolist"]]
 
 

@@ -152,8 +152,8 @@ def test_trial_objects(call: Any) -> None:
     assert [trial["number"] for trial in trials] == [1, 6, 0, 4, 2, 3]
     assert all(tuple(trial) == FIELDS for trial in trials)
     assert FIELDS == (
-        "number", "point", "attempt", "state", "value", "params", "epochs", "best_epoch",
-        "seconds", "reason", "seed",
+        "number", "point", "attempt", "state", "verdict", "value", "params", "epochs",
+        "best_epoch", "seconds", "findings", "reason", "seed",
     )  # fmt: skip
     best = trials[0]
     assert best["params"] == {"lr": 0.1, "init": "normal:0.01", "batchnorm": False, "dropout": 0.0}

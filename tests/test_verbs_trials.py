@@ -18,6 +18,7 @@ import pytest
 
 from cnnsearch import catalog, cli
 from cnnsearch.config import load
+from cnnsearch.ending import ended
 from cnnsearch.records import Start
 from cnnsearch.render.trials import FIELDS
 from cnnsearch.study import read
@@ -64,7 +65,7 @@ def test_show_tells_of_other_attempts(call: Any) -> None:
 
 def test_show_as_json(call: Any) -> None:
     shown = json.loads(call("show", "digits", "1", "--json").out)
-    assert tuple(shown) == (*FIELDS, "curve", "config")
+    assert tuple(shown) == (*FIELDS, "curve", "probes", "config")
     assert list(shown["curve"][0]) == [
         "epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds"
     ]  # fmt: skip
@@ -269,7 +270,8 @@ def test_export_writes_the_folder_of_the_data_in_full(
     config = digits_config("rooted", SPACE, 3)
     config = replace(config, data=config.data.model_copy(update={"root": "imgs"}))
     study = Study.claim(str(path), config, "images", 8)
-    study.finish(study.begin(Start(0, "0", 1, 7, point(0.1))), SEVEN[0].outcome, SEVEN[0].curve)
+    begun, told = study.begin(Start(0, "0", 1, 7, point(0.1))), SEVEN[0]
+    study.finish(ended(begun, told.outcome, None, told.curve, "val_accuracy", "best"))
     study.release()
     call("export", "rooted", "best", "-o", "best.yaml", "--storage", str(path))
     assert load(tmp_path / "best.yaml").data.root == str(tmp_path / "imgs")

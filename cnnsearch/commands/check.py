@@ -15,59 +15,153 @@ if TYPE_CHECKING:
     from cnnsearch.config import Config
     from cnnsearch.preflight import Network, Preflight
 
+# So many trials of a search are timed by --smoke.
+_SAMPLED = 12
+
 
 @click.command("check")
 @click.argument("file")
 @click.option("-n", "--trials", type=int, metavar="TOTAL",
               help="As of run: number of trials in all.")  # fmt: skip
+@click.option("--smoke", is_flag=True,
+              help="Try the search out: will it learn, and how long will it take?")  # fmt: skip
+@click.option("--lr-range", is_flag=True,
+              help="Find the range of learning rates to search, instead.")  # fmt: skip
+@click.option("--plot", is_flag=True,
+              help="With --lr-range: draw the loss by learning rate.")  # fmt: skip
 @set_option
 @json_option
-def command(file: str, trials: int | None, sets: tuple[str, ...], as_json: bool) -> None:
+def command(
+    file: str,
+    trials: int | None,
+    smoke: bool,
+    lr_range: bool,
+    plot: bool,
+    sets: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Check FILE and tell its trials, networks, memory and time.
 
     Every network that the space can produce is built without computing it, so
     that a shape that cannot work is found before the first trial.
 
+    --smoke trains a little, for each combination of init, activation and batch
+    norm, or a sample of 12: is the first loss that of guessing, does weight
+    decay raise it as it should, what do the layers pass on, can 20 images be
+    learned by heart? Then steps of real trials are timed, with as many
+    processes as run will use. It warns, and never refuses.
+
+    --lr-range trains up to four combinations for at most 150 steps, while the
+    learning rate grows from 1e-7 to 100 (Smith 2017), and proposes the line to
+    paste below `space:`.
+
     \b
     Example:
       cnnsearch check configs/cifar10.yaml
+      cnnsearch check configs/digits.yaml --smoke
+      cnnsearch check configs/digits.yaml --lr-range --plot
     """
     from cnnsearch.config import load_with_notes
     from cnnsearch.preflight import estimate_seconds, examine, networks
     from cnnsearch.render import output
     from cnnsearch.render.talk import say
 
+    _check_together(smoke, lr_range, plot)
     config, notes = load_with_notes(file, sets, trials)
     for note in notes:
         say(note)
     ready = examine(config, say, file, sets)
+    if lr_range:
+        return _lr_range(config, ready, plot, as_json)
     found = networks(config, ready)
+    if smoke:
+        return _smoke(config, ready, found, trials, as_json)
     seconds = estimate_seconds(_samples(config, trials), ready)
     if as_json:
         output.write_json(_document(config, ready, found, seconds, trials))
-        return
+        return None
     for network in found:
         _print_network(network)
-    for line in _summary(config, ready, found, seconds, trials):  # last: what a screen still shows
-        output.write(line)
+    count, jobs = _count_and_jobs(config, ready, trials)
+    time = f"time      {_time(seconds, count, jobs)} on {ready.device}"
+    lines = _summary(config, ready, found, trials, [time])
+    output.write_lines([[(line, "")] for line in lines], wrap=True)  # what a screen still shows
+    return None
 
 
-def _samples(config: Config, trials: int | None) -> Sequence[Config]:
+def _check_together(smoke: bool, lr_range: bool, plot: bool) -> None:
+    if smoke and lr_range:
+        raise click.UsageError("--smoke and --lr-range exclude each other. Give one at a time")
+    if plot and not lr_range:
+        raise click.UsageError("--plot is of --lr-range. Write --lr-range --plot")
+
+
+def _lr_range(config: Config, ready: Preflight, plot: bool, as_json: bool) -> None:
+    """The check that lets the learning rate grow."""
+    from cnnsearch.preflight import lr_range
+    from cnnsearch.render import output
+    from cnnsearch.render.lr_range import print_lr_range
+    from cnnsearch.render.talk import say
+    from cnnsearch.render.text import counted
+
+    chosen, total = lr_range.tested(config, ready)
+    say(f"{config.study}: the learning rate grows over {lr_range.STEPS} steps, for "
+        f"{len(chosen)} of {counted(total, 'combination')} ...")  # fmt: skip
+    sweeps = [lr_range.sweep(combination, ready) for combination in chosen]
+    found = lr_range.document(sweeps, total, config)
+    if as_json:
+        output.write_json(found)
+        return
+    print_lr_range(found, (config.space or {}).get("lr", config.train.lr), plot)
+
+
+def _smoke(
+    config: Config, ready: Preflight, found: Sequence[Network], trials: int | None, as_json: bool
+) -> None:
+    """The check that trains: what is printed last is what a screen still shows."""
+    from cnnsearch.preflight import smoke, smoke_document
+    from cnnsearch.render import output
+    from cnnsearch.render.smoke import penalty_lines, print_smoke, problem_lines, time_lines
+    from cnnsearch.render.talk import say
+
+    count, jobs = _count_and_jobs(config, ready, trials)
+    points = _samples(config, trials, max(_SAMPLED, jobs))
+    say(f"{config.study}: trying it out, this may take a minute or two ...")
+    told = smoke_document(smoke(config, points, count, jobs))
+    if as_json:
+        seconds = told["time"] and told["time"]["trial_seconds"]
+        output.write_json({**_document(config, ready, found, seconds, trials), "smoke": told})
+        return
+    print_smoke(told)
+    time = time_lines(told["time"], str(ready.device))
+    lines = [*_summary(config, ready, found, trials, time), *penalty_lines(told)]
+    output.write_lines([[(line, "")] for line in lines], wrap=True)
+    output.write_lines(problem_lines(told), wrap=True)
+
+
+def _samples(config: Config, trials: int | None, most: int = 3) -> Sequence[Config]:
     from cnnsearch.plan import planned, samples
 
-    return [config] if config.space is None else samples(config, planned(config, trials))
+    return [config] if config.space is None else samples(config, planned(config, trials), most)
+
+
+def _count_and_jobs(config: Config, ready: Preflight, trials: int | None) -> tuple[int, int]:
+    """Trials in all, and at a time."""
+    from cnnsearch.plan import planned
+    from cnnsearch.preflight import default_jobs
+
+    count = 1 if config.space is None else planned(config, trials)
+    return count, min(default_jobs(ready.device, config.threads), count)
 
 
 def _summary(
     config: Config,
     ready: Preflight,
     found: Sequence[Network],
-    seconds: float | None,
     trials: int | None,
+    time: Sequence[str],
 ) -> Sequence[str]:
     from cnnsearch import data
-    from cnnsearch.plan import planned
-    from cnnsearch.preflight import default_jobs
     from cnnsearch.render.text import counted
 
     split = data.prepare(ready.images, config.data, ready.device)
@@ -79,13 +173,11 @@ def _summary(
     ]
     if config.search is None or config.space is None:
         lines.insert(0, f"run       {config.study}: one trial of {config.train.epochs} epochs")
-        lines.append(f"time      {_time(seconds, 1, 1)} on {ready.device}")
     else:
-        count = planned(config, trials)
-        jobs = min(default_jobs(ready.device, config.threads), count)
+        count, _ = _count_and_jobs(config, ready, trials)
         what = f"{counted(count, 'trial')}, {config.search.sampler} over {', '.join(config.space)}"
         lines.insert(0, f"search    {config.study}: {what}")
-        lines.append(f"time      {_time(seconds, count, jobs)} on {ready.device}")
+    lines.extend(time)
     counts = [network.measured.parameters for network in found]
     several = f"{min(counts):,} to {max(counts):,}" if len(counts) > 1 else f"{counts[0]:,}"
     lines.append(f"networks  {len(found)} by size, of {several} parameters")

@@ -34,13 +34,22 @@ from cnnsearch.render.text import (
     told_apart,
     value_text,
 )
-from cnnsearch.render.trials import full_object, objective, parameters, searched, state_style
+from cnnsearch.render.trials import (
+    cell,
+    full_object,
+    objective,
+    parameters,
+    searched,
+    state_style,
+    word_style,
+)
 
 FEWEST, MOST = 2, 8
 # More curves in one picture of 80 columns cannot be told apart.
 MOST_CURVES = 4
 _NUMBERS: Mapping[str, Callable[[Any], str]] = {
     "state": str,
+    "verdict": value_text,
     "value": measure,
     "best_epoch": value_text,
     "epochs": value_text,
@@ -115,12 +124,12 @@ def _table(
 ) -> Table:
     """Rows of text: numbers, hyperparameters, other settings, measures."""
     trials = [one.trial for one in picked]
-    numbers = [[getattr(trial, name) for trial in trials] for name in _NUMBERS]
+    names = {"value": "/".join(dict.fromkeys(objective(one.summary) for one in picked))}
     rows = [
-        [name, *told_apart(values, show)]
-        for (name, show), values in zip(_NUMBERS.items(), numbers, strict=True)
+        [names.get(name, name), *told_apart([cell(trial, name) for trial in trials], show)]
+        for name, show in _NUMBERS.items()
+        if name != "verdict" or all_rows or any(trial.diagnosis for trial in trials)
     ]
-    rows[1][0] = "/".join(dict.fromkeys(objective(one.summary) for one in picked))
     varied: list[tuple[str, list[Any], Callable[[Any], str]]] = [
         (name, values, value_text) for name, values in _varied(picked, settings, all_rows)
     ]
@@ -132,7 +141,7 @@ def _table(
     ]
     columns = (
         Column("", style=lambda _: "bold"),
-        *(Column(label, str, right=True, style=state_style) for label in _labels(picked)),
+        *(Column(label, str, right=True, style=word_style) for label in _labels(picked)),
     )
     return Table(columns, rows)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +20,11 @@ from cnnsearch.commands.references import (
     study,
 )
 from cnnsearch.errors import InputError
-from cnnsearch.records import EpochResult, StudySummary, Trial
+from cnnsearch.records import StudySummary, Trial
 from cnnsearch.render import output
 from cnnsearch.render.table import Column, Table, csv_text
 from cnnsearch.render.text import measure
-from cnnsearch.render.trials import all_columns, objective, trials_table
+from cnnsearch.render.trials import OF_EPOCH, all_columns, objective, trials_table
 
 if TYPE_CHECKING:
     from cnnsearch.config import Config
@@ -130,13 +130,12 @@ def _curve_table(storage: str, summary: StudySummary, trials: Sequence[Trial]) -
     from cnnsearch.study import read
 
     curves = read.curves(storage, summary.name)
-    measured = [field.name for field in fields(EpochResult)]
     rows = [
-        [trial.number, trial.point, trial.attempt, *(getattr(result, name) for name in measured)]
+        [trial.number, trial.point, trial.attempt, *(getattr(result, name) for name in OF_EPOCH)]
         for trial in trials
         for result in curves.get(trial.number, ())
     ]
-    names = ("number", "point", "attempt", *measured)
+    names = ("number", "point", "attempt", *OF_EPOCH)
     return Table(tuple(Column(name) for name in names), rows)
 
 

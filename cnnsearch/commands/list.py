@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -12,14 +12,24 @@ import click
 
 from cnnsearch import ranking
 from cnnsearch.commands.options import json_option, storage_option
+from cnnsearch.diagnose import OK
 from cnnsearch.errors import InputError
 from cnnsearch.records import State, StudySummary, Trial
 from cnnsearch.render import output
 from cnnsearch.render.output import Line
-from cnnsearch.render.table import Column, Form, Table, print_table
+from cnnsearch.render.table import (
+    GAP,
+    REASON_WIDTH,
+    Column,
+    Form,
+    Table,
+    needed_width,
+    print_table,
+)
 from cnnsearch.render.text import age_text, counted, measure
 from cnnsearch.render.trials import (
     FIELDS,
+    OUTCOME,
     all_columns,
     cell,
     counts_text,
@@ -32,6 +42,7 @@ from cnnsearch.render.trials import (
     trials_table,
     varying,
 )
+from cnnsearch.render.verdicts import verdict_counts, verdicts_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +79,13 @@ def command(
     """List the studies, or the trials of STUDY, best first.
 
     Without --cols only hyperparameters that vary are shown; CSV and JSON hold all. In a condition
-    stand comparisons, and, or, not, in; the trials' fields (number, point, attempt, state, value,
-    epochs, best_epoch, seconds, seed) and hyperparameters. The objective's name, val_accuracy or
-    val_loss, stands for value. What a trial does not have meets no comparison.
+    stand comparisons, and, or, not, in; the trials' fields (number, point, attempt, state, verdict,
+    value, epochs, best_epoch, seconds, findings, seed) and hyperparameters. The objective's name,
+    val_accuracy or val_loss, stands for value. What a trial does not have meets no comparison.
+
+    The verdict is the most severe of a trial's findings; cnnsearch show tells what it means. States
+    and verdicts need no quotes. On a narrow terminal the state of a trial without a value stands in
+    its value's place, and the reason of a trial whose verdict tells it is left to show.
 
     \b
     Examples:
@@ -78,6 +93,7 @@ def command(
       cnnsearch list digits --top 10
       cnnsearch list digits --where "lr < 1e-3 and batchnorm" --sort -seconds
       cnnsearch list digits --where "init in (he, 'normal:0.01')" --csv
+      cnnsearch list digits --where "verdict == ok or overfit in findings"
     """
     given = [
         option for option, on in (("--json", as_json), ("--csv", as_csv), ("--md", as_md)) if on
@@ -164,7 +180,7 @@ def _list_trials(storage: str, prefix: str, wanted: _Wanted, as_json: bool, form
     if form is Form.COLUMNS:
         _print_summary(summary, attempts)
     if shown or form is not Form.COLUMNS:
-        print_table(trials_table(shown, columns), form)
+        print_table(_table(shown, columns, form is Form.COLUMNS and wanted.cols is None), form)
     elif attempts:
         count = counted(len(candidates), "attempt" if wanted.all_attempts else "trial")
         click.echo(f"None of the {count} meets the conditions.", err=True)
@@ -224,7 +240,7 @@ def _states(words: Sequence[str]) -> set[State]:
 def _sorted(trials: list[Trial], sort: str, names: _Names) -> list[Trial]:
     name = names.known("--sort", sort.removeprefix("-"))
     have = [trial for trial in trials if cell(trial, name) is not None]
-    have.sort(key=lambda trial: sort_key(cell(trial, name)), reverse=sort.startswith("-"))
+    have.sort(key=lambda trial: sort_key(trial, name), reverse=sort.startswith("-"))
     return have + [trial for trial in trials if cell(trial, name) is None]
 
 
@@ -243,8 +259,32 @@ def _columns(chosen: list[Trial], names: _Names, wanted: _Wanted, form: Form) ->
         return [*names.fields[:-2], *names.parameters, "seed", "reason"]
     again = ["point", "attempt"] if wanted.all_attempts else []
     told = [name for name in ("epochs", "seconds") if len({cell(t, name) for t in chosen}) > 1]
+    judged = ["verdict"] if any(trial.diagnosis for trial in chosen) else []
     reason = ["reason"] if any(trial.reason for trial in chosen[: wanted.top]) else []
-    return ["number", *again, "state", "value", *told, *varying(chosen), *reason]
+    return ["number", *again, "state", *judged, "value", *told, *varying(chosen), *reason]
+
+
+def _table(trials: list[Trial], columns: list[str], may_shorten: bool) -> Table:
+    """The trials as a table; on a narrow terminal without what it would say twice.
+
+    Args:
+        may_shorten: the columns are our choice.
+    """
+    table = trials_table(trials, columns)
+    if not (may_shorten and output.is_terminal() and "verdict" in columns):
+        return table
+    if needed_width(table) + GAP + REASON_WIDTH > output.width():  # reasons would stand below
+        trials = [replace(trial, reason=None) if _is_told(trial) else trial for trial in trials]
+        if not any(trial.reason for trial in trials):
+            columns = [name for name in columns if name != "reason"]
+    if needed_width(table) > output.width():
+        columns = [OUTCOME if name == "state" else name for name in columns if name != "value"]
+    return trials_table(trials, columns)
+
+
+def _is_told(trial: Trial) -> bool:
+    """Whether the verdict tells why the trial ended."""
+    return trial.diagnosis is not None and trial.diagnosis.verdict != OK
 
 
 def _print_summary(summary: StudySummary, attempts: list[Trial]) -> None:
@@ -272,6 +312,9 @@ def _summary_lines(summary: StudySummary, attempts: list[Trial]) -> list[Line]:
     if best:
         text = f": trial {best.number}, {measure(best.value)} ({params_text(best.params)})"
         lines.append([("best", "bold"), (text, "")])
+    verdicts = verdict_counts(attempts)
+    if verdicts:
+        lines.append([("verdicts", "bold"), (f": {verdicts_text(verdicts)}", "")])
     steps = _next(summary, attempts, best)
     return [*lines, *([("next", "bold"), (f": {step}", "")] for step in steps)]
 
@@ -291,6 +334,8 @@ def _next(summary: StudySummary, attempts: list[Trial], best: Trial | None) -> l
     if summary.counts.get(State.FAILED):
         failed = next(t for t in reversed(attempts) if t.state is State.FAILED)
         steps.append(f"cnnsearch show {summary.name} {failed.number} (tells why it failed)")
-    if best:
-        steps.append(f"cnnsearch show {summary.name} best")
+    verbs = [f"cnnsearch show {summary.name} best"] if best else []
+    if any(trial.diagnosis for trial in attempts):
+        verbs.append(f"cnnsearch diagnose {summary.name}")
+    steps += ["; ".join(verbs)] if verbs else []
     return steps or ["cnnsearch run FILE with more trials, or with other ranges"]

@@ -175,10 +175,11 @@ def _examine(request: _Request) -> Preflight:
 def _announce(request: _Request, ready: Preflight) -> None:
     """Say what is about to run, before anything is written."""
     from cnnsearch.plan import samples
-    from cnnsearch.preflight import estimate_seconds
+    from cnnsearch.preflight import estimate_seconds, warnings
     from cnnsearch.render.summary import is_estimated, opening, workers
 
-    waiting = len(_remaining(request))
+    starts = _remaining(request)
+    waiting = len(starts)
     jobs = _jobs(request, ready, waiting)
     seconds = None
     if waiting and is_estimated(request.config):
@@ -186,6 +187,9 @@ def _announce(request: _Request, ready: Preflight) -> None:
         seconds = None if each is None else each * waiting / max(1, jobs)
     where = workers(jobs, str(ready.device)) if waiting else "nothing left to run"
     say(opening(request.config, request.count, request.count - waiting, where, seconds))
+    if waiting and request.config.diagnose:
+        for line in warnings(request.config, ready, [start.params for start in starts]):
+            say(line)
 
 
 def _remaining(request: _Request) -> deque[Start]:

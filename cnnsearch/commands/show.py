@@ -19,8 +19,10 @@ from cnnsearch.records import EpochResult, State
 from cnnsearch.render import output
 from cnnsearch.render.output import Line
 from cnnsearch.render.table import Column, Table, print_table
+from cnnsearch.render.talk import say
 from cnnsearch.render.text import counted, measure, number, seconds_text, value_text
-from cnnsearch.render.trials import classes, full_object, objective, state_style
+from cnnsearch.render.trials import classes, full_object, objective, probes_of, state_style
+from cnnsearch.render.verdicts import verdict_lines
 
 # Of a long table the first and the last epochs are shown.
 HEAD, TAIL = 5, 10
@@ -28,17 +30,27 @@ HEAD, TAIL = 5, 10
 
 @click.command("show")
 @references_argument("STUDY TRIAL")
+@click.option("--layers", is_flag=True, help="Only the verdict and what each layer measured.")
 @click.option("--all", "every", is_flag=True, help="Every epoch, however many there are.")
 @json_option
 @storage_option
-def command(references: tuple[str, ...], every: bool, as_json: bool, storage: str) -> None:
-    """Show one trial: state, reason, hyperparameters, curves, config.
+def command(
+    references: tuple[str, ...], layers: bool, every: bool, as_json: bool, storage: str
+) -> None:
+    """Show one trial: state, verdict, hyperparameters, curves, config.
 
-    TRIAL is a number, best, last or top:1; STUDY/TRIAL is understood too.
+    TRIAL is a number, best, last or top:1; STUDY/TRIAL is understood too. The verdict says what
+    was seen, what it means and what to try.
+
+    --layers shows, before training and after the last epoch: mean and standard deviation (std) of
+    each layer's activations; the share of units that are dead (0 on every image), or of activations
+    that are saturated; how similar the weights of its units are (1: all the same); the norm of the
+    last gradient; and the update, the last step's change of the weights over the weights.
 
     \b
     Examples:
       cnnsearch show digits best
+      cnnsearch show digits/12 --layers
       cnnsearch show digits/12 --json
     """
     picked = with_curve(storage, pick_one(storage, references))
@@ -46,10 +58,14 @@ def command(references: tuple[str, ...], every: bool, as_json: bool, storage: st
     if as_json:
         output.write_json(full_object(picked.trial, config.plain()))
         return
+    trial = picked.trial
+    output.write_lines([*_head(picked), *verdict_lines(trial.diagnosis)], wrap=True)
+    if layers:
+        _print_layers(picked)
+        return
     from cnnsearch.config import to_yaml
 
-    trial = picked.trial
-    output.write_lines([*_head(picked), *_facts(picked)], wrap=True)
+    output.write_lines([[], *_facts(picked)] if trial.diagnosis else _facts(picked), wrap=True)
     output.write_lines(_section("hyperparameters", bool(trial.params)))
     width = max((len(name) for name in trial.params), default=0)
     for name, value in trial.params.items():
@@ -68,12 +84,37 @@ def command(references: tuple[str, ...], every: bool, as_json: bool, storage: st
     output.write(to_yaml(config).rstrip())
 
 
+def _print_layers(picked: Picked) -> None:
+    """Pictures first, to see the shape; then the numbers. A line where nothing was measured."""
+    from cnnsearch.render.layers import heading, layers_table, pictures
+
+    probes = probes_of(picked.trial)
+    if not probes:
+        say(_why_no_layers(picked))
+        return
+    output.write_lines([[], *pictures(probes)], wrap=True)
+    for epoch, probe in [probes[0], *probes[1:][-1:]]:
+        output.write_lines(_section(heading(epoch, probe), True))
+        print_table(layers_table(probe))
+
+
+def _why_no_layers(picked: Picked) -> str:
+    if picked.trial.state in (State.RUNNING, State.KILLED):
+        return (
+            f"Trial {picked.trial.number} is {picked.trial.state}: what its layers measured is "
+            "written when a trial ends."
+        )
+    if not picked.summary.config.get("diagnose", True):
+        return "No layer was measured: the study has diagnose: false."
+    return "No layer was measured: the trial failed before, or is of cnnsearch 0.1."
+
+
 def _section(title: str, there: bool) -> list[Line]:
     return [[], [(title, "bold")]] if there else []
 
 
 def _head(picked: Picked) -> list[Line]:
-    """State, value and reason: what is wanted first."""
+    """State, value and reason: what is wanted first; the verdict comes below."""
     trial = picked.trial
     line: Line = [
         (f"trial {trial.number}", "bold"),
@@ -101,6 +142,8 @@ def _facts(picked: Picked) -> list[Line]:
         count = classes(picked.summary, trial)
         guess = f"; guessing among {count} classes costs {math.log(count):.4g}" if count else ""
         facts.append(f"loss before any update {measure(first)}{guess}")
+    if trial.probe is not None:
+        facts.append("measured layer by layer: --layers shows it")
     size = trial.facts.get("parameters")
     if isinstance(size, int):
         facts.append(f"{size:,} learned parameters")

@@ -84,12 +84,14 @@ def command(
 
 def _train(config: Config, number: int, test: bool, seeds: int) -> Trial:
     """Run one seed, with a line an epoch on stderr."""
+    from dataclasses import replace
+
     from cnnsearch import runner
-    from cnnsearch.objective import best_epoch, value
-    from cnnsearch.records import EpochResult, State, Trial
+    from cnnsearch.ending import ended
+    from cnnsearch.records import EpochResult, Prepared, State, Trial
     from cnnsearch.render.talk import say
 
-    started, curve, outcome = time.time(), [], None
+    started, curve, outcome, prepared = time.time(), [], None, None
     if seeds > 1:
         say(f"seed {config.seed}")
     say("".join(_HEADER))
@@ -97,27 +99,27 @@ def _train(config: Config, number: int, test: bool, seeds: int) -> Trial:
         if isinstance(item, EpochResult):
             curve.append(item)
             say(_epoch_line(item, config.train.epochs))
+        elif isinstance(item, Prepared):
+            prepared = item
         else:
-            outcome = item
+            outcome = replace(item, seconds=time.time() - started)
     assert outcome is not None
-    complete = outcome.state is State.COMPLETE
-    return Trial(
+    begun = Trial(
         number=number,
         point=0,
         key=str(number),
         attempt=1,
-        state=outcome.state,
-        value=value(curve, _OBJECTIVE, _AT) if complete else None,
+        state=State.RUNNING,
+        value=None,
         params={},
-        epochs=len(curve),
-        best_epoch=best_epoch(curve, _OBJECTIVE),
-        seconds=round(time.time() - started, 3),
-        reason=outcome.reason,
+        epochs=0,
+        best_epoch=None,
+        seconds=None,
+        reason=None,
         seed=config.seed,
         started=started,
-        facts=outcome.facts,
-        curve=tuple(curve),
     )
+    return ended(begun, outcome, prepared, curve, _OBJECTIVE, _AT)
 
 
 def _epoch_line(result: EpochResult, epochs: int) -> str:
@@ -141,18 +143,25 @@ def _print(trials: Sequence[Trial]) -> None:
     from cnnsearch.render.curves import curve_lines
     from cnnsearch.render.text import measure
     from cnnsearch.render.trials import state_style
+    from cnnsearch.render.verdicts import verdict_lines, verdict_style
 
     for trial in trials:
         told = f", {_OBJECTIVE} {measure(trial.value)} at epoch {trial.best_epoch}"
         if trial.state is not State.COMPLETE:
             told = f": {trial.reason}"
         seed, state = f"seed {trial.seed}: ", (str(trial.state), state_style(trial.state))
-        output.write_lines([[(seed, ""), state, (told, "bold")]])
+        line = [(seed, ""), state, (told, "bold")]
+        if len(trials) > 1 and trial.diagnosis is not None:
+            verdict = trial.diagnosis.verdict
+            line += [("; ", ""), (verdict, verdict_style(verdict))]
+        output.write_lines([line])
         if "test_accuracy" in trial.facts:
             output.write(_test_line(trial))
     if len(trials) > 1:
         _print_spread(trials)
-    elif trials[0].curve:
+        return
+    output.write_lines(verdict_lines(trials[0].diagnosis))
+    if trials[0].curve:
         output.write_lines([[], *curve_lines(trials[0].curve)])
 
 

@@ -21,6 +21,7 @@ class Config:
         seed: of a search: its points and, by them, its trials; of a single run: the trial's own.
         device: auto, cpu, cuda, cuda:N or mps.
         threads: CPU threads of one trial.
+        diagnose: measure each layer, for a verdict on the trial.
     """
 
     study: str
@@ -33,6 +34,7 @@ class Config:
     abort: Abort
     search: Search | None = None
     space: Space | None = None
+    diagnose: bool = True
 
     def at(self, params: Params, seed: int) -> Config:
         """The single run of a point: `params` set, the trial's seed, no search and no space."""

@@ -12,8 +12,9 @@ from cnnsearch.config.plain import parameter_to_plain
 from cnnsearch.config.writing import flow
 from cnnsearch.space import Parameter
 
-# More points, more patience, another place of the same images: the numbers stay the same.
-_FREE = {"study", "search.trials", "search.retries", "search.timeout", "data.root"}
+# More points, more patience, another place of the same images, a look at the layers: the numbers
+# stay the same.
+_FREE = {"study", "search.trials", "search.retries", "search.timeout", "data.root", "diagnose"}
 
 
 def differences(old: Config, new: Config) -> list[str]:

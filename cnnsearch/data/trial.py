@@ -99,10 +99,17 @@ class TrialData:
             for some, theirs in zip(images, labels, strict=True)
         )
 
-    def probe(self, count: int) -> Tensor:
-        """The first training images in split order, preprocessed: float32 [count, C, H, W]."""
-        pixels, _ = _on_device(self.images, self.device)
-        return self.preprocessing(pixels[self.train[:count]])
+    def probe(self, count: int) -> Batch:
+        """The first training images in split order, not augmented; at most all of them."""
+        pixels, labels = _on_device(self.images, self.device)
+        rows = self.train[:count]
+        return self.preprocessing(pixels[rows]), labels[rows]
+
+    def chance(self) -> float:
+        """Accuracy of always guessing the validation split's most frequent class, 0..1."""
+        _, labels = _on_device(self.images, self.device)
+        counts = torch.bincount(labels[self.validation], minlength=self.classes)
+        return int(counts.max()) / max(1, self.validation_size)
 
 
 def prepare(images: Images, section: Data, device: torch.device) -> TrialData:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from cnnsearch.records import EpochResult, Outcome, Task
+from cnnsearch.records import EpochResult, Outcome, Prepared, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +18,10 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What came from the trial `number`: an epoch, its end, or the loss of its worker."""
+    """What came from the trial `number`: its beginning, an epoch, its end, or its loss."""
 
     number: int
-    content: EpochResult | Outcome | Lost
+    content: Prepared | EpochResult | Outcome | Lost
 
 
 class Executor(Protocol):
@@ -36,7 +36,7 @@ class Executor(Protocol):
     def wait(self, timeout: float) -> Sequence[Message]:
         """What has come by now, waiting at most `timeout` seconds for the first message.
 
-        Messages of a trial come in order: epochs, then its outcome or its loss.
+        Messages of a trial come in order: what it begins with, epochs, its outcome or its loss.
         """
 
     def answer(self, number: int, go_on: bool) -> None:

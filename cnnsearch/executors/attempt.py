@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.records import EpochResult, Outcome, State, Task
+from cnnsearch.records import EpochResult, Outcome, Prepared, State, Task
 
 
-def attempt(task: Task) -> Iterator[EpochResult | Outcome]:
-    """Run a task's trial: its epochs, and last how it ended.
+def attempt(task: Task) -> Iterator[Prepared | EpochResult | Outcome]:
+    """Run a task's trial: what it begins with, its epochs, and last how it ended.
 
     What is the user's mistake in a single run (images that have gone, say) is a failed trial here.
     """

@@ -6,17 +6,17 @@ from collections.abc import Iterator, Sequence
 
 from cnnsearch.executors import Message
 from cnnsearch.executors.attempt import attempt
-from cnnsearch.records import EpochResult, Outcome, Task
+from cnnsearch.records import EpochResult, Outcome, Prepared, Task
 
 
 class InlineExecutor:
-    """Advances the one running trial by an epoch at each `wait`."""
+    """Advances the one running trial by a message at each `wait`."""
 
     slots = 1
 
     def __init__(self) -> None:
         self._task: Task | None = None
-        self._trial: Iterator[EpochResult | Outcome] | None = None
+        self._trial: Iterator[Prepared | EpochResult | Outcome] | None = None
         self._may_go_on = True
 
     def submit(self, task: Task) -> None:
@@ -32,7 +32,7 @@ class InlineExecutor:
         message = Message(self._task.number, next(self._trial))
         if isinstance(message.content, Outcome):
             self._end()
-        else:
+        elif isinstance(message.content, EpochResult):
             self._may_go_on = not self._task.waits
         return [message]
 

@@ -31,7 +31,7 @@ def serve(connection: Connection, log: str) -> None:
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     _redirect(Path(log))
     from cnnsearch import runner  # noqa: F401  loads torch before the first task
 
@@ -54,7 +54,7 @@ def _run(connection: Connection, task: Task) -> None:
             return
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """A worker whose coordinator is gone has nobody to report to."""
     parent = multiprocessing.parent_process()
     if parent is not None:

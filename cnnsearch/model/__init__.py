@@ -1,7 +1,7 @@
 """The network of a config's `model:` section: built, initialised, measured without running it."""
 
 from cnnsearch.model.activations import Maxout
-from cnnsearch.model.init import initialise
+from cnnsearch.model.init import expected_squares, initialise
 from cnnsearch.model.network import build, weight_layers
 from cnnsearch.model.shapes import (
     LayerRow,
@@ -9,8 +9,6 @@ from cnnsearch.model.shapes import (
     fits,
     layer_table,
     measure,
-    memory_bytes,
-    parameter_count,
     shape_error,
 )
 
@@ -19,12 +17,11 @@ __all__ = [
     "Maxout",
     "Measured",
     "build",
+    "expected_squares",
     "fits",
     "initialise",
     "layer_table",
     "measure",
-    "memory_bytes",
-    "parameter_count",
     "shape_error",
     "weight_layers",
 ]

@@ -8,6 +8,7 @@ layer of their own.
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Generator, Tensor, nn
@@ -71,8 +72,7 @@ def he(weight: Tensor, generator: Generator) -> None:
 
 def glorot(weight: Tensor, generator: Generator) -> None:
     """N(0, 2/(fan_in + fan_out)): keeps signal and gradient (Glorot and Bengio 2010)."""
-    fan_out = weight.numel() // weight.shape[1]
-    normal(weight, generator, (2 / (fan_in(weight) + fan_out)) ** 0.5)
+    normal(weight, generator, (2 / (fan_in(weight) + fan_out(weight))) ** 0.5)
 
 
 def orthogonal(weight: Tensor, generator: Generator) -> None:
@@ -100,6 +100,45 @@ def unit_variance(model: nn.Sequential, probe: Tensor) -> None:
         signal = layer(signal)
 
 
+def expected_squares(model: nn.Sequential, scheme: str) -> tuple[float, float] | None:
+    """Expected sum of all squared weights by the scheme's formula, and its standard deviation.
+
+    None for a scheme without a formula, such as one that looks at data.
+    """
+    name, number = init_scheme(scheme)
+    if name not in _SQUARES or catalog.INIT_SCHEMES[name].rescale is not None:
+        return None
+    arguments = () if number is None else (number,)
+    total, variance = 0.0, 0.0
+    for layer, pieces in weight_layers(model):
+        for piece in layer.weight.chunk(pieces):
+            mean, deviation = _SQUARES[name](piece, *arguments)
+            total += mean
+            variance += deviation**2
+    return total, variance**0.5
+
+
+def _drawn(count: int, variance: float) -> tuple[float, float]:
+    """Of so many squares of normal draws: mean and standard deviation of their sum."""
+    return count * variance, variance * (2 * count) ** 0.5
+
+
+# Of one linear piece's weights: expected sum of squares, standard deviation.
+_SQUARES: Mapping[str, Callable[..., tuple[float, float]]] = {
+    "zeros": lambda weight: (0.0, 0.0),  # noqa: ARG005
+    "normal": lambda weight, std: _drawn(weight.numel(), std**2),
+    "xavier": lambda weight: _drawn(weight.numel(), 1 / fan_in(weight)),
+    "he": lambda weight: _drawn(weight.numel(), 2 / fan_in(weight)),
+    "glorot": lambda weight: _drawn(weight.numel(), 2 / (fan_in(weight) + fan_out(weight))),
+    "orthogonal": lambda weight: (float(min(len(weight), fan_in(weight))), 0.0),
+}
+
+
 def fan_in(weight: Tensor) -> int:
     """Inputs of one unit: of a weight [out, in] or [out, in, kernel, kernel]."""
     return weight[0].numel()
+
+
+def fan_out(weight: Tensor) -> int:
+    """Outputs that one input reaches, of the same weights."""
+    return weight.numel() // weight.shape[1]

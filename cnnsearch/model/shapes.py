@@ -142,21 +142,3 @@ class _Call:
 def _output_shape(call: _Call) -> tuple[int, ...]:
     with torch.device("meta"), torch.inference_mode():
         return tuple(call.layer(torch.empty(1, *call.shape)).shape[1:])
-
-
-def parameter_count(section: Model, shape: Shape, classes: int) -> int:
-    """Number of trained values of the network.
-
-    Raises:
-        InputError: the network cannot be built, see `build`.
-    """
-    return measure(section, shape, classes).parameters
-
-
-def memory_bytes(section: Model, train: Train, shape: Shape, classes: int) -> int:
-    """Estimated bytes of one training step, see `Measured.memory_bytes`.
-
-    Raises:
-        InputError: the network cannot be built, see `build`.
-    """
-    return measure(section, shape, classes).memory_bytes(train)

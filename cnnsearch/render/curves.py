@@ -27,11 +27,12 @@ class Curve:
     """A labelled curve.
 
     Args:
-        points: (epoch, value); points with a non-finite value are left out.
+        points: (epoch, value), or another place on the axis; points with a non-finite value are
+            left out.
     """
 
     label: str
-    points: Sequence[tuple[int, float]]
+    points: Sequence[tuple[float, float]]
 
 
 def curve_lines(epochs: Sequence[EpochResult]) -> list[Line]:
@@ -56,11 +57,14 @@ def curve_lines(epochs: Sequence[EpochResult]) -> list[Line]:
     return [*lines, legend(["training", "validation"])]
 
 
-def plot(title: str, curves: Sequence[Curve], size: tuple[int, int]) -> list[Line]:
+def plot(
+    title: str, curves: Sequence[Curve], size: tuple[int, int], log_x: bool = False
+) -> list[Line]:
     """Curves over epochs, at most 8, each with its own mark.
 
     Args:
         size: columns and lines of the whole picture.
+        log_x: they are not over epochs but over positive numbers, on a logarithmic axis.
     """
     assert len(curves) <= len(MARKS)
     ascii_only = not output.speaks_utf8()
@@ -69,7 +73,7 @@ def plot(title: str, curves: Sequence[Curve], size: tuple[int, int]) -> list[Lin
     finite = [[(x, y) for x, y in curve.points if abs(y) < _LARGEST] for curve in curves]
     if not any(finite):
         return [[(title, "bold")], [("(no finite values)", "dim")]]
-    picture = _picture(finite, marks, size)
+    picture = _picture(finite, marks, size, log_x)
     if ascii_only:
         picture = [line.translate(_TO_ASCII) for line in picture]
     styles = dict(zip(marks, STYLES, strict=True))
@@ -99,7 +103,7 @@ def beside(left: Sequence[Line], right: Sequence[Line], width: int) -> list[Line
 
 
 def _picture(
-    curves: Sequence[Sequence[tuple[int, float]]], marks: str, size: tuple[int, int]
+    curves: Sequence[Sequence[tuple[float, float]]], marks: str, size: tuple[int, int], log_x: bool
 ) -> list[str]:
     """The lines that plotext draws, without colours; the title's line is left to us."""
     import plotext
@@ -113,29 +117,41 @@ def _picture(
     for points, mark in zip(curves, marks, strict=False):
         if points:
             heights = [math.log10(y) if log else y for _, y in points]
-            signal = figure.signal([x for x, _ in points], heights, marker=mark)
+            places = [math.log10(x) if log_x else x for x, _ in points]
+            signal = figure.signal(places, heights, marker=mark)
             signal.lines(len(points) > 1)
             figure.draw(signal)
-    epochs = [x for points in curves for x, _ in points]
-    _epoch_axis(figure.ruler("x"), min(epochs), max(epochs), size[0])
+    places = [x for points in curves for x, _ in points]
+    axis = _decade_axis if log_x else _epoch_axis
+    axis(figure.ruler("x"), min(places), max(places), size[0])
     values = [y for points in curves for _, y in points]
     _value_axis(figure.ruler("y"), min(values), max(values), log)
     text: str = plotext.uncolorize(figure.build().string())
     return [line.rstrip() for line in text.splitlines()]
 
 
-def _is_log(curves: Sequence[Sequence[tuple[int, float]]]) -> bool:
+def _is_log(curves: Sequence[Sequence[tuple[float, float]]]) -> bool:
     values = [y for points in curves for _, y in points]
     return min(values) > 0 and max(values) / min(values) > LOG_RATIO
 
 
-def _epoch_axis(ruler: object, first: int, last: int, width: int) -> None:
+def _epoch_axis(ruler: object, first: float, last: float, width: int) -> None:
     """Whole epochs only, about one label in ten columns."""
     step = max(1, math.ceil((last - first) / max(2, width // 10)))
-    ticks = list(range(first, last + 1, step))
+    ticks = list(range(int(first), int(last) + 1, step))
     if first == last:
         ruler.lim(first - 1, last + 1)  # type: ignore[attr-defined]
     ruler.ticks(ticks, [str(tick) for tick in ticks])  # type: ignore[attr-defined]
+
+
+def _decade_axis(ruler: object, first: float, last: float, width: int) -> None:
+    """Powers of ten, about one label in ten columns."""
+    low, high = math.log10(first), math.log10(last)
+    if low == high:
+        ruler.lim(low - 1, high + 1)  # type: ignore[attr-defined]
+    step = max(1, math.ceil((high - low) / max(2, width // 10)))
+    ticks = list(range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1, step))
+    ruler.ticks(ticks, [f"{10.0**tick:g}" for tick in ticks])  # type: ignore[attr-defined]
 
 
 def _value_axis(ruler: object, low: float, high: float, log: bool) -> None:

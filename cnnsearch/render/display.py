@@ -15,6 +15,7 @@ from cnnsearch.render.output import speaks_utf8
 from cnnsearch.render.progress import Running, SearchProgress
 from cnnsearch.render.text import MISSING, measure, number, one_line, seconds_text, value_text
 from cnnsearch.render.trials import params_text
+from cnnsearch.render.verdicts import verdicts_text
 
 _BAR_CELLS = 10
 _REDRAW_S = 0.2
@@ -108,7 +109,9 @@ class LiveDisplay:
         head = f"{progress.done} of {progress.total} trials"
         head += f": {counts}" if counts else ""
         head += f"; about {seconds_text(left)} left" if left is not None else ""
-        return Group(self._line(head), self._best_line(), *self._table())
+        found = verdicts_text(progress.verdicts)
+        verdicts = [self._line(f"verdicts: {found}")] if found else []
+        return Group(self._line(head), *verdicts, self._best_line(), *self._table())
 
     def _line(self, text: str, style: str = "") -> Text:
         """A line that leaves room for the `^C` which a terminal echoes: wrapped, it would stay."""
@@ -162,8 +165,9 @@ def bar(done: int, of: int, utf8: bool) -> str:
 
 
 def ended_line(trial: Trial, objective: str) -> str:
-    """One ended trial: number, state, value or reason, time, parameters."""
-    told = f"trial {trial.number} {trial.state}: "
+    """One ended trial: number, state, verdict, value or reason, time, parameters."""
+    verdict = f", {trial.diagnosis.verdict}" if trial.diagnosis else ""
+    told = f"trial {trial.number} {trial.state}{verdict}: "
     if trial.state is State.COMPLETE:
         told += f"{objective} {measure(trial.value)}"
     else:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from cnnsearch import ranking
 from cnnsearch.records import Began, Ended, Epoch, EpochResult, Event, State, Trial
+from cnnsearch.render.verdicts import verdict_counts
 
 
 @dataclass(slots=True)
@@ -77,6 +78,11 @@ class SearchProgress:
         """Ended points by state, in the order of ranking."""
         found = Counter(trial.state for trial in self._ended.values())
         return {state: found[state] for state in State if found[state]}
+
+    @property
+    def verdicts(self) -> Mapping[str, int]:
+        """Ended points by verdict, the most frequent first."""
+        return verdict_counts(self._ended.values())
 
     def seconds_left(self) -> float | None:
         """Expected time to the end, or None before the first trial of this run has ended.

@@ -9,6 +9,7 @@ from cnnsearch.config import Config
 from cnnsearch.records import State, StudySummary, Trial
 from cnnsearch.render.text import counted, measure, seconds_text
 from cnnsearch.render.trials import counts_text, objective, params_text
+from cnnsearch.render.verdicts import verdict_counts, verdicts_text
 
 
 def opening(config: Config, count: int, done: int, where: str, seconds: float | None) -> str:
@@ -30,13 +31,16 @@ def workers(jobs: int, device: str) -> str:
 def closing(
     summary: StudySummary, trials: Sequence[Trial], count: int, again: str, interrupted: bool
 ) -> list[str]:
-    """Counts, the best trial and what to do next.
+    """Counts of states and verdicts, the best trial and what to do next.
 
     Args:
         count: number of points that the study is to have.
         again: the command that continues.
     """
     lines = [f"{summary.name}: {counts_text(summary.counts) or 'no trial yet'}"]
+    verdicts = verdict_counts(trials)
+    if verdicts:
+        lines.append(f"verdicts: {verdicts_text(verdicts)}")
     best = ranking.best(trials, summary.direction)
     if best is not None:
         value = f"{objective(summary)} {measure(best.value)}"
@@ -51,8 +55,11 @@ def closing(
     if ended < count:
         lines.append(f"{counted(count - ended, 'trial')} left. To continue: {again}")
     if best is None:
-        return [*lines, f"no trial completed. See why: cnnsearch list {summary.name}"]
-    return [*lines, f"next: cnnsearch list {summary.name}; cnnsearch show {summary.name} best"]
+        verb = "diagnose" if verdicts else "list"
+        return [*lines, f"no trial completed. See why: cnnsearch {verb} {summary.name}"]
+    verbs = [f"list {summary.name}", f"show {summary.name} best"]
+    verbs += [f"diagnose {summary.name}"] if verdicts else []
+    return [*lines, "next: " + "; ".join(f"cnnsearch {verb}" for verb in verbs)]
 
 
 def is_estimated(config: Config) -> bool:

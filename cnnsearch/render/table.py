@@ -129,6 +129,11 @@ def fitted(table: Table, width: int) -> list[Line]:
     return _lines(table.only(needed), width) + (notes if left_out else [])
 
 
+def needed_width(table: Table) -> int:
+    """Terminal columns that a table takes without its spare columns and its prose."""
+    return _fixed_width(table.only([i for i, one in enumerate(table.columns) if not one.spare]))
+
+
 def blocks(table: Table, width: int) -> list[Table]:
     """A table cut into tables of at most `width`, each with the first column."""
     found: list[Table] = []

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from cnnsearch import catalog
-from cnnsearch.records import Params, State, StudySummary, Trial, Value
+from cnnsearch.records import EpochResult, Params, Probe, State, StudySummary, Trial
 from cnnsearch.render.table import Column, Table
 from cnnsearch.render.text import exact, measure, seconds_text, value_text
+from cnnsearch.render.verdicts import verdict_style
+from cnnsearch.selection import VERDICTS, field
 
 FIELDS = (
     "number",
     "point",
     "attempt",
     "state",
+    "verdict",
     "value",
     "params",
     "epochs",
     "best_epoch",
     "seconds",
+    "findings",
     "reason",
     "seed",
 )
+OF_EPOCH = tuple(one.name for one in fields(EpochResult) if one.name != "probe")
+"""What an epoch measured of the whole network."""
+OUTCOME = "value or state"
+"""A column where there is no room for both: a complete trial has a value, and no other has."""
 STATE_STYLES = {
     State.COMPLETE: "green",
     State.PRUNED: "cyan",
@@ -36,7 +44,9 @@ STATE_STYLES = {
 
 def trial_object(trial: Trial) -> dict[str, Any]:
     """A trial as `list --json` prints it."""
-    return {name: _plain(getattr(trial, name)) for name in FIELDS}
+    found = trial.diagnosis.findings if trial.diagnosis else None
+    findings = None if found is None else [asdict(finding) for finding in found]
+    return {name: _plain(field(trial, name)) for name in FIELDS} | {"findings": findings}
 
 
 def full_object(trial: Trial, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,8 +55,16 @@ def full_object(trial: Trial, config: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         config: the trial's config as plain data, see `Config.plain`.
     """
-    curve = [asdict(result) for result in trial.curve]
-    return {**trial_object(trial), "curve": curve, "config": dict(config)}
+    curve = [{name: getattr(result, name) for name in OF_EPOCH} for result in trial.curve]
+    probes = [{"epoch": epoch, **asdict(probe)} for epoch, probe in probes_of(trial)]
+    return {**trial_object(trial), "curve": curve, "probes": probes, "config": dict(config)}
+
+
+def probes_of(trial: Trial) -> list[tuple[int, Probe]]:
+    """The probes of a trial, each with the epoch after which it was made; 0: before training."""
+    first = [] if trial.probe is None else [(0, trial.probe)]
+    later = [(result.epoch, result.probe) for result in trial.curve if result.probe is not None]
+    return first + later
 
 
 def _plain(value: Any) -> Any:
@@ -58,6 +76,11 @@ def _plain(value: Any) -> Any:
 def state_style(state: Any) -> str:
     """rich's style of a state, and none of anything else."""
     return STATE_STYLES.get(state, "")
+
+
+def word_style(word: Any) -> str:
+    """rich's style of a state or a verdict, and none of anything else."""
+    return state_style(word) or verdict_style(word)
 
 
 def varying(trials: Sequence[Trial]) -> list[str]:
@@ -96,15 +119,26 @@ def column(name: str) -> Column:
     """The column of a trial's field or hyperparameter."""
     styled = {
         "state": Column("state", str, str, style=state_style),
+        "verdict": Column("verdict", style=verdict_style),
         "value": Column("value", measure, right=True),
+        OUTCOME: Column("value", _outcome_text, right=True, style=state_style),
         "seconds": Column("seconds", seconds_text, right=True, spare=True),
         "epochs": Column("epochs", right=True, spare=True),
         "best_epoch": Column("best_epoch", right=True, spare=True),
+        "findings": Column("findings", _rules_text, _rules_text),
         "reason": Column("reason", lambda text: text or "", prose=True, style=lambda _: "dim"),
     }
     if name in styled:
         return styled[name]
     return Column(name, right=name in FIELDS)
+
+
+def _rules_text(rules: list[str] | None) -> str:
+    return ", ".join(rules or ())
+
+
+def _outcome_text(outcome: Any) -> str:
+    return str(outcome) if isinstance(outcome, State) else measure(outcome)
 
 
 def trials_table(trials: Sequence[Trial], names: Sequence[str]) -> Table:
@@ -118,7 +152,9 @@ def trials_table(trials: Sequence[Trial], names: Sequence[str]) -> Table:
 def cell(trial: Trial, name: str) -> Any:
     """A trial's field, or its hyperparameter; None where it has none."""
     if name in FIELDS:
-        return getattr(trial, name)
+        return field(trial, name)
+    if name == OUTCOME:
+        return trial.state if trial.value is None else trial.value
     return trial.params.get(name.removeprefix("params."))
 
 
@@ -153,10 +189,13 @@ def classes(summary: StudySummary, trial: Trial) -> int | None:
     return row.classes if row else None
 
 
-def sort_key(value: Value | State) -> tuple[int, float, str]:
-    """An order over values of mixed kinds: numbers, then texts; states from best to worst."""
+def sort_key(trial: Trial, name: str) -> tuple[int, float, str]:
+    """An order over cells of mixed kinds: numbers, then texts; states and verdicts best first."""
+    value = cell(trial, name)
     if isinstance(value, State):
         return (0, float(list(State).index(value)), "")
+    if name == "verdict" and value in VERDICTS:
+        return (0, -float(VERDICTS.index(value)), "")
     if isinstance(value, int | float):
         return (0, float(value), "")
     return (1, 0.0, exact(value))

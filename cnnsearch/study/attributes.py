@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
-from cnnsearch.records import EpochResult
+from cnnsearch.records import Diagnosis, EpochResult, Finding, LayerProbe, Probe, Trial
 
 # Of a study.
 CONFIG = "config"
@@ -26,34 +26,114 @@ PARAMS = "params"
 STARTED = "started"
 # Written when it ends.
 CURVE = "curve"
+PROBES = "probes"
 RESULT = "result"
 
 LISTED = (POINT, KEY, ATTEMPT, RUN, SEED, PARAMS, STARTED, RESULT)
+WHOLE = (*LISTED, CURVE, PROBES)
+
+_OF_CURVE = [field.name for field in fields(EpochResult) if field.name != "probe"]
+_OF_PROBE = [field.name for field in fields(Probe) if field.name != "layers"]
+# Told once for all probes of a trial, as they do not change.
+_OF_LAYER = ("name", "units")
+_MEASURED = [field.name for field in fields(LayerProbe) if field.name not in _OF_LAYER]
+# Digits of what is measured of layers: more would only make the storage larger.
+_DIGITS = 4
+
+
+def of_end(trial: Trial) -> dict[str, Any]:
+    """The attributes that are written when a trial ends, strict JSON."""
+    result = {
+        "state": str(trial.state),
+        "reason": trial.reason,
+        "epochs": trial.epochs,
+        "best_epoch": trial.best_epoch,
+        "seconds": trial.seconds,
+        "facts": strict(trial.facts),
+        "diagnosis": None if trial.diagnosis is None else _plain(trial.diagnosis),
+    }
+    curve = {CURVE: curve_columns(trial.curve)} if trial.curve else {}
+    probes = {PROBES: probe_columns(trial)} if trial.probe is not None else {}
+    return {**curve, **probes, RESULT: result}
+
+
+def _plain(diagnosis: Diagnosis) -> dict[str, Any]:
+    findings = [strict(asdict(finding)) for finding in diagnosis.findings]
+    return {"verdict": diagnosis.verdict, "findings": findings}
+
+
+def diagnosis_of(stored: Mapping[str, Any] | None) -> Diagnosis | None:
+    """The diagnosis that `of_end` wrote."""
+    if stored is None:
+        return None
+    return Diagnosis(stored["verdict"], tuple(Finding(**one) for one in stored["findings"]))
 
 
 def curve_columns(curve: Sequence[EpochResult]) -> dict[str, list[Any]]:
-    """A curve as columns, strict JSON: a non-finite number is null."""
-    return {
-        field.name: [_finite(getattr(result, field.name)) for result in curve]
-        for field in fields(EpochResult)
-    }
+    """A curve without its probes as columns, strict JSON: a non-finite number is null."""
+    return {name: [_finite(getattr(result, name)) for result in curve] for name in _OF_CURVE}
 
 
 def curve_of(columns: Mapping[str, Sequence[Any]] | None) -> tuple[EpochResult, ...]:
     """The curve that `curve_columns` wrote."""
     if not columns:
         return ()
-    names = [field.name for field in fields(EpochResult)]
-    rows = zip(*(columns[name] for name in names), strict=True)
-    return tuple(
-        EpochResult(epoch, *(math.nan if number is None else number for number in numbers))
-        for epoch, *numbers in rows
-    )
+    return tuple(map(_epoch, zip(*(columns[name] for name in _OF_CURVE), strict=True)))
+
+
+def _epoch(row: Sequence[Any]) -> EpochResult:
+    numbers: list[Any] = [math.nan if number is None else number for number in row]
+    return EpochResult(**dict(zip(_OF_CURVE, numbers, strict=True)))
+
+
+def probe_columns(trial: Trial) -> dict[str, Any]:
+    """The probes of a trial: for each quantity a list over probes, of a list over layers."""
+    assert trial.probe is not None
+    probes = [trial.probe, *(result.probe for result in trial.curve if result.probe is not None)]
+    return {
+        **{name: [getattr(layer, name) for layer in trial.probe.layers] for name in _OF_LAYER},
+        **{name: [_short(getattr(probe, name)) for probe in probes] for name in _OF_PROBE},
+        **{
+            name: [[_short(getattr(layer, name)) for layer in probe.layers] for probe in probes]
+            for name in _MEASURED
+        },
+    }
+
+
+def with_probes(trial: Trial, columns: Mapping[str, Any] | None) -> Trial:
+    """The trial with the probes that `probe_columns` wrote."""
+    if not columns:
+        return trial
+    first, *later = (_probe(columns, place) for place in range(len(columns["loss"])))
+    curve = [
+        replace(result, probe=probe) for result, probe in zip(trial.curve, later, strict=False)
+    ]
+    return replace(trial, probe=first, curve=tuple(curve))
+
+
+def _probe(columns: Mapping[str, Any], place: int) -> Probe:
+    layers = []
+    for i, (name, units) in enumerate(zip(columns["name"], columns["units"], strict=True)):
+        told = {quantity: columns[quantity][place][i] for quantity in _MEASURED}
+        layers.append(LayerProbe(name, units, **told | _numbers(told, "mean", "std", "similarity")))
+    told = {name: columns[name][place] for name in _OF_PROBE}
+    return Probe(layers=tuple(layers), **told | _numbers(told, "loss"))
+
+
+def _numbers(told: Mapping[str, float | None], *names: str) -> dict[str, float]:
+    """What is always a number was not finite where null is stored."""
+    return {name: math.nan if (n := told[name]) is None else n for name in names}
 
 
 def strict(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Facts as strict JSON: a non-finite number is null."""
     return {k: _finite(v) if isinstance(v, float) else v for k, v in facts.items()}
+
+
+def _short(number: float | None) -> float | None:
+    if number is None or not math.isfinite(number):
+        return None
+    return float(f"{number:.{_DIGITS}g}")
 
 
 def _finite(number: float) -> float | None:

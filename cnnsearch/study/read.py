@@ -105,12 +105,16 @@ def trials(storage: str, name: str) -> list[Trial]:
 
 
 def trial(storage: str, name: str, number: int) -> Trial:
-    """One trial with its curve.
+    """One trial with its curve and its probes.
 
     Raises:
         InputError: no trial of that number.
     """
-    found = {trial.number: trial for trial in _with_curves(storage, name, [number])}
+    with _connection(storage) as connection:
+        found = {
+            trial.number: trial
+            for trial in _trials(storage, name, connection, attributes.WHOLE, [number])
+        }
     if number not in found:
         count = len(trials(storage, name))
         there = f"It has trials 0 to {count - 1}." if count else "It has no trials yet."
@@ -119,14 +123,11 @@ def trial(storage: str, name: str, number: int) -> Trial:
 
 
 def curves(storage: str, name: str) -> dict[int, tuple[EpochResult, ...]]:
-    """The curves of all attempts by trial number."""
-    return {trial.number: trial.curve for trial in _with_curves(storage, name, None)}
-
-
-def _with_curves(storage: str, name: str, numbers: Sequence[int] | None) -> list[Trial]:
+    """The curves of all attempts by trial number, without probes."""
     with _connection(storage) as connection:
         keys = (*attributes.LISTED, attributes.CURVE)
-        return _trials(storage, name, connection, keys, numbers)
+        found = _trials(storage, name, connection, keys)
+    return {trial.number: trial.curve for trial in found}
 
 
 @contextmanager
@@ -282,24 +283,16 @@ def _trial(row: Row, owned: bool) -> Trial:
         started=attrs.get(attributes.STARTED),
         curve=attributes.curve_of(attrs.get(attributes.CURVE)),
     )
+    begun = attributes.with_probes(begun, attrs.get(attributes.PROBES))
     if result is None or State(result["state"]) is not state:
         return begun  # the coordinator died between writing the result and the state
-    return ended(begun, result, value, begun.curve)
-
-
-def ended(
-    trial: Trial, result: Mapping[str, Any], value: float | None, curve: tuple[EpochResult, ...]
-) -> Trial:
-    """A trial with what its attribute `result` tells."""
-    state = State(result["state"])
     return replace(
-        trial,
-        state=state,
+        begun,
         value=value if state is State.COMPLETE else None,
         epochs=result["epochs"],
         best_epoch=result["best_epoch"],
         seconds=result.get("seconds"),
         reason=result["reason"],
         facts=result["facts"],
-        curve=curve,
+        diagnosis=attributes.diagnosis_of(result.get("diagnosis")),
     )

@@ -7,7 +7,7 @@ import socket
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,9 +23,9 @@ from optuna.trial import FrozenTrial, TrialState
 from cnnsearch import __version__
 from cnnsearch.config import Config, differences, from_plain
 from cnnsearch.errors import CnnsearchError, InputError, StudyBusyError
-from cnnsearch.objective import DIRECTIONS, best_epoch, measured, value
+from cnnsearch.objective import DIRECTIONS, measured
 from cnnsearch.ranking import last_attempts
-from cnnsearch.records import EpochResult, Outcome, Params, Start, State, Trial
+from cnnsearch.records import EpochResult, Params, Start, State, Trial
 from cnnsearch.study import attributes, read
 from cnnsearch.study.distributions import to_optuna
 from cnnsearch.study.location import connect, database_file, database_lock
@@ -241,31 +241,17 @@ class Study:
         for ever (it is dropped in `ask` only), and TPE never learns."""
         return optuna.load_study(study_name=self.name, storage=self._cached)
 
-    def finish(self, trial: Trial, outcome: Outcome, curve: Sequence[EpochResult]) -> Trial:
-        """End a running trial. The state is written last: until then it counts as running."""
-        objective = self.search.objective
-        complete = outcome.state is State.COMPLETE
-        seconds = outcome.seconds
-        if seconds is None:
-            seconds = sum(result.seconds for result in curve)
-        result = {
-            "state": str(outcome.state),
-            "reason": outcome.reason,
-            "epochs": len(curve),
-            "best_epoch": best_epoch(curve, objective),
-            "seconds": round(seconds, 3),
-            "facts": attributes.strict(outcome.facts),
-        }
-        number = value(curve, objective, self.search.at) if complete else None
-        trial_id, state = self._ids[trial.number], TrialState[OPTUNA_STATES[outcome.state]]
+    def finish(self, trial: Trial) -> None:
+        """Store how a running trial ended, see `cnnsearch.ending.ended`.
+
+        The state is written last: until then it counts as running.
+        """
+        trial_id, state = self._ids[trial.number], TrialState[OPTUNA_STATES[trial.state]]
         with _told(self.storage):
-            if curve:
-                columns = attributes.curve_columns(curve)
-                self._database.set_trial_user_attr(trial_id, attributes.CURVE, columns)
-            self._database.set_trial_user_attr(trial_id, attributes.RESULT, result)
-            values = None if number is None else [number]
+            for key, content in attributes.of_end(trial).items():
+                self._database.set_trial_user_attr(trial_id, key, content)
+            values = None if trial.value is None else [trial.value]
             self._database.set_trial_state_values(trial_id, state, values)
-        return read.ended(trial, result, number, tuple(curve))
 
     def _bury_the_dead(self) -> None:
         """Mark what a dead coordinator left running as killed."""

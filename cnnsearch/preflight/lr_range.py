@@ -1,0 +1,245 @@
+"""The learning-rate range test: the rate grows step by step until the loss is lost.
+
+Smith 2017, "Cyclical Learning Rates for Training Neural Networks" (arXiv 1506.01186), section 3.3.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Generator
+
+from cnnsearch import data, diagnose, runner
+from cnnsearch.config import Config
+from cnnsearch.data import TrialData
+from cnnsearch.guard import Diverged, DivergenceGuard
+from cnnsearch.optimizer import make_optimizer
+from cnnsearch.preflight.combinations import Combination, combinations, spread
+from cnnsearch.preflight.examine import Preflight
+from cnnsearch.preflight.untrained import look
+from cnnsearch.records import Params
+from cnnsearch.space import Choice
+from cnnsearch.train import Batches
+
+LOWEST, HIGHEST, STEPS = 1e-7, 100.0, 150
+MOST = 4
+"""Of many combinations so many are tested."""
+
+# Where abort.loss_ratio is null.
+_RATIO = 3.0
+# A loss is read together with three before and three after it: a running mean would lag by half a
+# decade of learning rates.
+_AROUND = 3
+# The first steps, up to a rate of 7e-6, change nothing: they show by how much batches differ.
+_STILL = 30
+_SURE, _LEARNED = 4.0, 0.05
+_FALLEN = 0.1
+# Trials of 1 to 8 epochs on digits, mnist and cifar10, 12 combinations in all, were best between a
+# tenth of the rate at which the loss turns up and 1.5 times that rate; at 5 times, all were worse.
+_ABOVE, _BELOW, _LEAST_BELOW = 2.0, 30.0, 10.0
+_NARROWEST, _WIDEST = 100.0, 1000.0
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One combination, trained while its learning rate grew.
+
+    Args:
+        choices: what is searched of optimizer, init, activation and batch norm.
+        guessing: ln(classes).
+        rates: the learning rate of each step.
+        losses: of the batch of each step, before it; the last one may not be finite.
+        diverged: whether the guard ended it; else it came to the highest rate.
+    """
+
+    choices: Params
+    guessing: float
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    diverged: bool
+
+    @cached_property
+    def smooth(self) -> list[float]:
+        """The losses, each the median of itself and its neighbours."""
+        finite = [loss if math.isfinite(loss) else math.inf for loss in self.losses]
+        return [
+            statistics.median(finite[max(0, i - _AROUND) : i + _AROUND + 1])
+            for i in range(len(finite))
+        ]
+
+    @property
+    def learns(self) -> bool:
+        """Whether the loss came down below that of guessing, by more than batches differ."""
+        still = [loss for loss in self.losses[:_STILL] if math.isfinite(loss)]
+        noise = statistics.pstdev(still) / math.sqrt(2 * _AROUND + 1) if still else 0.0
+        margin = max(_LEARNED * self.guessing, _SURE * noise)
+        return min(self.smooth) < self._base - margin
+
+    @property
+    def falls(self) -> float:
+        """The rate at which a tenth of what is learned in all was learned."""
+        wanted = self._base - _FALLEN * (self._base - min(self.smooth))
+        return next(
+            rate for rate, loss in zip(self.rates, self.smooth, strict=True) if loss <= wanted
+        )
+
+    @property
+    def steepest(self) -> float:
+        """The rate at which the loss fell fastest, a decade being a decade."""
+        smooth, last = self.smooth, self._turn
+        first = self.rates.index(self.falls)
+        falls = {
+            i: smooth[max(0, i - _AROUND)] - smooth[min(i + _AROUND, last)]
+            for i in range(first, last + 1)
+        }
+        return self.rates[max(falls, key=lambda i: falls[i])]
+
+    @property
+    def turns(self) -> float:
+        """The rate at which the loss was lowest: from there on it rises."""
+        return self.rates[self._turn]
+
+    @property
+    def lost(self) -> float | None:
+        """The rate at which the guard ended it."""
+        return self.rates[-1] if self.diverged else None
+
+    @property
+    def _turn(self) -> int:
+        return self.smooth.index(min(self.smooth))
+
+    @property
+    def _base(self) -> float:
+        # What falls from a loud start to the loss of guessing has learned nothing yet.
+        return min(self.smooth[0], self.guessing)
+
+
+def tested(config: Config, ready: Preflight) -> tuple[list[Combination], int]:
+    """The combinations to test, at most `MOST`, and how many the space has.
+
+    Left out are those that are lost before the first step, unless all are.
+    """
+    every = [
+        replace(one, params={**chosen, **one.params})
+        for chosen, narrowed in _by_optimizer(config)
+        for one in combinations(narrowed)
+    ]
+    runner.settle(config.threads)
+    sound = [
+        one for one in every if not diagnose.at_start(look(one.config, _images(one, ready))[1])
+    ]
+    return spread(sound or every, MOST), len(every)
+
+
+def sweep(combination: Combination, ready: Preflight) -> Sweep:
+    """Train one combination while its learning rate grows from step to step."""
+    config, images = combination.config, _images(combination, ready)
+    runner.settle(config.threads)
+    network = runner.make_network(config, images, images.device)
+    optimizer = make_optimizer(network, config.train)
+    guard = DivergenceGuard(images.classes, config.abort.loss_ratio or _RATIO, check_every=1)
+    torch.manual_seed(config.seed)  # of dropout
+    batches = _endless(images, config.train.batch_size, config.seed)
+    network.train()
+    rates, losses, diverged = list[float](), list[float](), False
+    for step, (pixels, labels) in zip(range(STEPS), batches, strict=False):
+        rates.append(LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1)))
+        for group in optimizer.param_groups:
+            group["lr"] = rates[-1]
+        optimizer.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(network(pixels), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        losses.append(loss.item())
+        try:
+            guard.look(losses[-1:], epoch=1)
+        except Diverged:
+            diverged = True
+            break
+    guessing = math.log(images.classes)
+    return Sweep(combination.params, guessing, tuple(rates), tuple(losses), diverged)
+
+
+def proposal(sweeps: Sequence[Sweep]) -> tuple[float, float] | None:
+    """The range of learning rates to search: below what is best for each combination, and a little
+    above what is too high for the last one.
+
+    Two to three decades, more where the combinations are far apart. None where none of them learns.
+    """
+    turns = [sweep.turns for sweep in sweeps if sweep.learns]
+    if not turns:
+        return None
+    high = _up(max(turns) * _ABOVE)
+    low = max(min(turns) / _BELOW, high / _WIDEST)
+    return _down(min(low, min(turns) / _LEAST_BELOW, high / _NARROWEST)), high
+
+
+def document(sweeps: Sequence[Sweep], total: int, config: Config) -> dict[str, Any]:
+    """All that the test found, as plain data with stable names: printed, and given as JSON."""
+    found = proposal(sweeps)
+    return {
+        "study": config.study,
+        "combinations_total": total,
+        "batch_size": config.train.batch_size,
+        "optimizer": config.train.optimizer,
+        "guessing": sweeps[0].guessing,
+        "combinations": [_plain(sweep) for sweep in sweeps],
+        "proposal": None if found is None else dict(zip(("low", "high"), found, strict=True)),
+    }
+
+
+def _plain(sweep: Sweep) -> dict[str, Any]:
+    learns = sweep.learns
+    return {
+        "params": dict(sweep.choices),
+        "learns": learns,
+        "falls": sweep.falls if learns else None,
+        "steepest": sweep.steepest if learns else None,
+        "turns": sweep.turns if learns else None,
+        "lost": sweep.lost,
+        "lowest_loss": min(sweep.smooth),
+        "lr": list(sweep.rates),
+        "loss": list(sweep.losses),
+        "smooth": sweep.smooth,
+    }
+
+
+def _up(value: float) -> float:
+    """Rounded up to one digit: 0.0132 to 0.02."""
+    unit = 10.0 ** math.floor(math.log10(value))
+    return float(f"{math.ceil(value / unit - 1e-9) * unit:.1g}")
+
+
+def _down(value: float) -> float:
+    """Rounded down to one digit: 0.0078 to 0.007."""
+    unit = 10.0 ** math.floor(math.log10(value))
+    return float(f"{math.floor(value / unit + 1e-9) * unit:.1g}")
+
+
+def _by_optimizer(config: Config) -> Iterator[tuple[Params, Config]]:
+    """The config once for each optimizer of its space, which matters most to a learning rate."""
+    space = config.space or {}
+    parameter = space.get("optimizer")
+    if not isinstance(parameter, Choice):
+        yield {}, config
+        return
+    for value in parameter.choices:
+        one = Choice((value,), parameter.when)
+        yield {"optimizer": value}, replace(config, space={**space, "optimizer": one})
+
+
+def _images(combination: Combination, ready: Preflight) -> TrialData:
+    return data.prepare(ready.images, combination.config.data, ready.device)
+
+
+def _endless(images: TrialData, batch_size: int, seed: int) -> Batches:
+    order = Generator().manual_seed(seed)
+    while True:
+        yield from images.batches(batch_size, order)

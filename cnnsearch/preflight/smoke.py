@@ -1,0 +1,224 @@
+"""A search tried out before it spends its budget: what will not learn, and how long it will take.
+
+Everything is measured in as many processes as `run` will use, so that they are in each other's way
+as they will be then.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import signal
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import Any
+
+from cnnsearch import data, diagnose, runner
+from cnnsearch.config import Config, from_plain
+from cnnsearch.errors import CnnsearchError
+from cnnsearch.executors.worker import STOP_SIGNALS, end_with_parent
+from cnnsearch.preflight.combinations import Combination, combinations, largest_decay, spread
+from cnnsearch.preflight.overfit import Try, overfit
+from cnnsearch.preflight.pace import Pace, pace
+from cnnsearch.preflight.untrained import Penalty, look, penalty
+from cnnsearch.records import EpochResult, Finding, Probe, Start, State
+
+_WRITTEN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One combination, tried out.
+
+    Args:
+        guessing: the loss of guessing, ln(classes), that the first loss should be near.
+        tries: on a few images, one for each learning rate, until one was enough.
+    """
+
+    probe: Probe
+    guessing: float
+    penalty: Penalty
+    tries: Sequence[Try]
+    findings: Sequence[Finding]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """How long a search takes.
+
+    Args:
+        start_s: until the workers train.
+        storage_s: of a trial, in the coordinator.
+        jobs: how many trials run at a time.
+        paces: of a sample of its trials.
+    """
+
+    count: int
+    jobs: int
+    start_s: float
+    storage_s: float
+    paces: Sequence[Pace]
+
+    @property
+    def trial_s(self) -> float:
+        """Of a trial, on average, with what is written of it."""
+        return statistics.fmean(pace.seconds for pace in self.paces) + self.storage_s
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole search; at its end the last worker runs alone for half a trial or so."""
+        alone = 0.5 * self.trial_s * (self.jobs - 1) / self.jobs
+        return self.start_s + self.trial_s * self.count / self.jobs + alone
+
+    @property
+    def diverged(self) -> int:
+        """Trials of the sample that diverged in their first steps."""
+        return sum(pace.diverged is not None for pace in self.paces)
+
+
+@dataclass(frozen=True, slots=True)
+class Smoke:
+    """What was found.
+
+    Args:
+        every: the combinations of the space.
+        tried: those that were tried out; None where one could not be (out of memory, say).
+    """
+
+    every: Sequence[Combination]
+    tried: Sequence[tuple[Combination, Tried | None]]
+    cost: Cost | None
+
+
+def chosen(config: Config) -> tuple[list[Combination], list[Combination]]:
+    """All combinations of a space, and those that would be tried out."""
+    every = combinations(config)
+    return every, spread(every)
+
+
+def smoke(config: Config, points: Sequence[Config], count: int, jobs: int) -> Smoke:
+    """Try a search out.
+
+    Args:
+        points: single runs, a sample of the search's trials.
+        count: of its trials.
+        jobs: processes, as many as `run` will use.
+
+    Raises:
+        CnnsearchError: a process died.
+    """
+    every, some = chosen(config)
+    decay = largest_decay(config)
+    started = time.time()
+    try:
+        with _processes(jobs) as pool:
+            # The tries come last: until the last step is timed, no process has nothing to do.
+            with _signals_blocked():
+                paces = [pool.submit(_pace, point.plain()) for point in points]
+            tries = [pool.submit(_try_out, c.config.plain(), c.rates, decay) for c in some]
+            storage_s = _storage_seconds(config, points)
+            found = [pace for future in paces if (pace := future.result()) is not None]
+            tried = [(c, future.result()) for c, future in zip(some, tries, strict=True)]
+    except BrokenProcessPool:
+        raise CnnsearchError(
+            "a process of the check died, of too little memory perhaps. "
+            "Try a smaller batch_size, or less beside it."
+        ) from None
+    return Smoke(every, tried, _cost(found, started, storage_s, count, jobs))
+
+
+def _cost(
+    paces: Sequence[Pace], started: float, storage_s: float, count: int, jobs: int
+) -> Cost | None:
+    if not paces:
+        return None
+    first: dict[int, float] = {}
+    for each in paces:
+        first[each.process] = min(each.ready, first.get(each.process, math.inf))
+    start_s = statistics.fmean(first.values()) - started
+    return Cost(count, jobs, start_s, storage_s, paces)
+
+
+def _pace(plain: Mapping[str, Any]) -> Pace | None:
+    """See `pace`; None where the trial would fail."""
+    try:
+        return pace(plain, os.getpid())
+    except RuntimeError:  # out of memory among them: the trial itself will say so
+        return None
+
+
+def _try_out(plain: Mapping[str, Any], rates: Sequence[float], decay: float) -> Tried | None:
+    """Try one combination out; None where its network cannot be trained."""
+    config = from_plain(plain)
+    runner.settle(config.threads)
+    device = runner.resolve_device(config.device)
+    images = data.prepare(data.load(config.data, lambda _: None), config.data, device)
+    try:
+        network, probe = look(config, images)
+        added = penalty(network, config.model.init, decay)
+        tries = overfit(config, images, rates)
+    except RuntimeError:
+        return None
+    return Tried(probe, math.log(images.classes), added, tries, diagnose.at_start(probe))
+
+
+@contextmanager
+def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Spawned processes, like the workers of `run`; none of them outlives this."""
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, context, initializer=_serve)
+    try:
+        yield pool
+        pool.shutdown()
+    finally:
+        before = multiprocessing.active_children()
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in before:
+            child.kill()
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Processes that are started meanwhile never see Ctrl-C: this one ends them."""
+    resource_tracker.ensure_running()  # its start would unblock them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve() -> None:
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def _storage_seconds(config: Config, points: Sequence[Config]) -> float:
+    """What it takes to write a trial, epoch by epoch, into a new SQLite file."""
+    from cnnsearch.study.store import Study
+
+    if config.space is None or not points:
+        return 0.0
+    epochs = round(statistics.fmean(point.train.epochs for point in points))
+    result = EpochResult(1, 0.1, 1.0, 0.5, 1.0, 0.5, 1.0)
+    with tempfile.TemporaryDirectory(prefix="cnnsearch-check-") as folder:
+        study = Study.claim(str(Path(folder) / "study.db"), config, "", _WRITTEN)
+        try:
+            started = time.perf_counter()
+            for k in range(_WRITTEN):
+                trial = study.begin(Start(k, str(k), 1, 0, {}))
+                for epoch in range(min(epochs, 20)):
+                    study.report(trial.number, replace(result, epoch=epoch + 1))
+                study.finish(replace(trial, state=State.PRUNED))
+            return (time.perf_counter() - started) / _WRITTEN
+        finally:
+            study.release()

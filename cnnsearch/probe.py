@@ -1,0 +1,164 @@
+"""What a few images show of a network: signals layer by layer, gradients, the size of updates.
+
+Glorot and Bengio (2010) read a deep network by the distribution of its activations layer by layer;
+CS231n's lecture 6 adds the ratio of a layer's update to its weights, about 1e-3 where the learning
+rate is right.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cnnsearch import catalog
+from cnnsearch.records import LayerProbe, Probe
+
+SATURATED_WITHIN = 0.03
+"""How near to a limit of its function an activation counts as saturated."""
+
+Batch = tuple[Tensor, Tensor]
+Norm = nn.BatchNorm1d | nn.BatchNorm2d
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What a layer with weights passes on.
+
+    Args:
+        values: its activations [B, units, ...]; the scores of the classifier [B, classes].
+    """
+
+    name: str
+    layer: nn.Conv2d | nn.Linear
+    values: Tensor
+
+
+def signals(model: nn.Sequential, activation: str, images: Tensor) -> Iterator[Signal]:
+    """The signals of the layers with weights, in order, as in training but without dropout.
+
+    Batch norm takes the batch's statistics and leaves its running averages alone, so that looking
+    changes nothing of the training.
+
+    Args:
+        activation: name of the network's activation function.
+        images: [B, C, H, W].
+    """
+    signal = images
+    at: tuple[str, nn.Conv2d | nn.Linear] | None = None
+    for name, layer in model.named_children():
+        if isinstance(layer, nn.Dropout):
+            continue
+        if isinstance(layer, Norm):
+            signal = F.batch_norm(
+                signal, None, None, layer.weight, layer.bias, training=True, eps=layer.eps
+            )
+        else:
+            signal = layer(signal)
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            at = (name, layer)
+        if at is not None and name in (f"{at[0]}_{activation}", "classifier"):
+            yield Signal(*at, signal)
+
+
+class Prober:
+    """Looks at one network before its training and after each of its epochs.
+
+    Args:
+        activation: of the network.
+        batch: images [B, C, H, W] and labels [B] to look at it with.
+    """
+
+    def __init__(self, model: nn.Sequential, activation: str, batch: Batch) -> None:
+        self._model = model
+        self._activation = catalog.ACTIVATIONS[activation]
+        self._batch = batch
+        self._before: dict[str, Tensor] = {}
+
+    def remember(self) -> None:
+        """Keep the weights as they are before the last step of an epoch."""
+        self._before = {
+            name: layer.weight.detach().clone()
+            for name, layer in self._model.named_children()
+            if isinstance(layer, nn.Conv2d | nn.Linear)
+        }
+
+    @torch.no_grad()
+    def look(self, losses: Sequence[float] = ()) -> Probe:
+        """Measure the network; after an epoch, its last step too.
+
+        Args:
+            losses: of the epoch, means over stretches of at least 100 images.
+        """
+        names, rows = [], []
+        # Signal by signal, so that the activations of all layers are never in memory together.
+        for signal in signals(self._model, self._activation.name, self._batch[0]):
+            names.append((signal.name, signal.values.shape[1]))
+            rows.append(self._row(signal))
+        loss = F.cross_entropy(signal.values, self._batch[1])
+        numbers = torch.cat([*rows, loss[None]]).tolist()  # waits, once
+        columns = len(rows[0])
+        layers = tuple(
+            _layer(*name, *numbers[i * columns :][:columns]) for i, name in enumerate(names)
+        )
+        return Probe(
+            numbers[-1],
+            layers,
+            highest_loss=max(losses, default=None),
+            loss_deviation=statistics.pstdev(losses) if losses else None,
+        )
+
+    def _row(self, signal: Signal) -> Tensor:
+        """What a `LayerProbe` tells, in its order; nan for what does not apply."""
+        values, weight = signal.values, signal.layer.weight
+        std, mean = torch.std_mean(values, correction=0)
+        none = mean.new_tensor(math.nan)
+        row = [mean, std, none, none, _similarity(weight), none, none]
+        is_activation = signal.name != "classifier"
+        if is_activation and self._activation.dies:
+            largest = values.amax(dim=[0, *range(2, values.ndim)])
+            row[2] = (largest == 0).float().mean()
+        if is_activation and self._activation.limits is not None:
+            low, high = self._activation.limits
+            edge = (high - low) / 2 - SATURATED_WITHIN
+            row[3] = ((values - (high + low) / 2).abs() >= edge).float().mean()
+        if signal.name in self._before and weight.grad is not None:
+            before = self._before[signal.name]
+            row[5] = torch.linalg.vector_norm(weight.grad)
+            change = torch.linalg.vector_norm(weight - before)
+            row[6] = change / torch.linalg.vector_norm(before)
+        return torch.stack(row)
+
+
+def _similarity(weight: Tensor) -> Tensor:
+    """How equal the rows of [units, ...] are: 1 where all are the same, 1/units at random."""
+    largest = weight.abs().max()
+    rows = weight.flatten(1) / largest  # so that no square is too small or too large for float32
+    common = rows.mean(0).square().sum() * len(rows)
+    return torch.where(largest == 0, 1.0, common / rows.square().sum())
+
+
+def _layer(
+    name: str, units: int, mean: float, std: float, dead: float, saturated: float, *rest: float
+) -> LayerProbe:
+    similarity, gradient_norm, update_ratio = rest
+    return LayerProbe(
+        name=name,
+        units=units,
+        mean=mean,
+        std=std,
+        dead=_number(dead),
+        saturated=_number(saturated),
+        similarity=similarity,
+        gradient_norm=_number(gradient_norm),
+        update_ratio=_number(update_ratio),
+    )
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
