@@ -13,10 +13,11 @@ NOWHERE = Sources(Path("mnist"), Path("cifar10"), Path("scratch"))
 
 
 def chosen() -> list[int]:
-    """One run of each fault on each data set."""
+    """One run of each fault on each data set, all of one seed."""
     places: dict[tuple[str, str], int] = {}
     for index, case in enumerate(cases("count", NOWHERE)):
-        places.setdefault((case.family, case.data), index)
+        if case.config.seed == 11:
+            places.setdefault((case.family, case.data), index)
     return list(places.values())
 
 

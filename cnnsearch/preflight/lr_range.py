@@ -25,7 +25,7 @@ from cnnsearch.preflight.combinations import Combination, combinations, spread
 from cnnsearch.preflight.examine import Preflight
 from cnnsearch.preflight.untrained import look
 from cnnsearch.records import Params
-from cnnsearch.space import Choice
+from cnnsearch.space import Choice, Range
 from cnnsearch.train import Batches
 
 LOWEST, HIGHEST, STEPS = 1e-7, 100.0, 150
@@ -225,7 +225,11 @@ def _down(value: float) -> float:
 
 def _by_optimizer(config: Config) -> Iterator[tuple[Params, Config]]:
     """The config once for each optimizer of its space, which matters most to a learning rate."""
-    space = config.space or {}
+    space = dict(config.space or {})
+    decay = space.get("weight_decay")
+    if isinstance(decay, Range):  # in the middle of a wide range it may allow no learning at all
+        space["weight_decay"] = Choice((decay.low,), decay.when)
+    config = replace(config, space=space if config.space else None)
     parameter = space.get("optimizer")
     if not isinstance(parameter, Choice):
         yield {}, config
