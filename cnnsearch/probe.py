@@ -69,6 +69,9 @@ def signals(model: nn.Sequential, activation: str, images: Tensor) -> Iterator[S
 class Prober:
     """Looks at one network before its training and after each of its epochs.
 
+    With 128 images that is 0.9 to 1.2 % of a trial's CPU time on configs/mnist.yaml and
+    configs/cifar10.yaml (scripts/diagnose_cost.py).
+
     Args:
         activation: of the network.
         batch: images [B, C, H, W] and labels [B] to look at it with.
