@@ -297,7 +297,7 @@ class TestCheck:
         assert time["trials"] == found["trials"] == 6
         assert time["sampled"] == 6
         assert found["trial_seconds"] == time["trial_seconds"]
-        assert time["start_seconds"] < time["seconds"] < 120
+        assert 0 < time["start_seconds"] < time["seconds"]
         assert time["storage_seconds"] > 0
 
     def test_a_single_run_in_words(self, tmp_path: Path, capsys: Capture) -> None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from cnnsearch.config import Config
     from cnnsearch.preflight import Network, Preflight
 
-# So many trials of a search are timed by --smoke.
-_SAMPLED = 12
+# Of so many trials at most --smoke takes the time.
+_SAMPLED = 40
 
 
 @click.command("check")
@@ -125,7 +125,7 @@ def _smoke(
     from cnnsearch.render.talk import say
 
     count, jobs = _count_and_jobs(config, ready, trials)
-    points = _samples(config, trials, max(_SAMPLED, jobs))
+    points = _samples(config, trials, max(_SAMPLED, 2 * jobs))
     say(f"{config.study}: trying it out, this may take a minute or two ...")
     told = smoke_document(smoke(config, points, count, jobs))
     if as_json:
@@ -133,8 +133,8 @@ def _smoke(
         output.write_json({**_document(config, ready, found, seconds, trials), "smoke": told})
         return
     print_smoke(told)
-    time = time_lines(told["time"], str(ready.device))
-    lines = [*_summary(config, ready, found, trials, time), *penalty_lines(told)]
+    lasts = time_lines(told["time"], str(ready.device))
+    lines = [*_summary(config, ready, found, trials, lasts), *penalty_lines(told)]
     output.write_lines([[(line, "")] for line in lines], wrap=True)
     output.write_lines(problem_lines(told), wrap=True)
 

@@ -37,7 +37,7 @@ _RATIO = 3.0
 # A loss is read together with three before and three after it: a running mean would lag by half a
 # decade of learning rates.
 _AROUND = 3
-# The first steps, up to a rate of 7e-6, change nothing: they show by how much batches differ.
+# The first steps, up to a rate of 7e-6, change little: they show by how much batches differ.
 _STILL = 30
 _SURE, _LEARNED = 4.0, 0.05
 _FALLEN = 0.1
@@ -45,6 +45,7 @@ _FALLEN = 0.1
 # tenth of the rate at which the loss turns up and 1.5 times that rate; at 5 times, all were worse.
 _ABOVE, _BELOW, _LEAST_BELOW = 2.0, 30.0, 10.0
 _NARROWEST, _WIDEST = 100.0, 1000.0
+_AGAIN = 1000.0
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,20 @@ def tested(config: Config, ready: Preflight) -> tuple[list[Combination], int]:
 
 
 def sweep(combination: Combination, ready: Preflight) -> Sweep:
-    """Train one combination while its learning rate grows from step to step."""
+    """Train one combination while its learning rate grows, until the guard ends it.
+
+    Where nothing was learned on the way the last three decades are gone through once more, three
+    times as slowly: plain SGD from small weights (the lectures' two-layer network) needs that.
+    """
+    first = _grown(combination, ready, LOWEST, HIGHEST)
+    if first.learns:
+        return first
+    highest = first.rates[-1]
+    again = _grown(combination, ready, highest / _AGAIN, highest)
+    return again if again.learns else first
+
+
+def _grown(combination: Combination, ready: Preflight, lowest: float, highest: float) -> Sweep:
     config, images = combination.config, _images(combination, ready)
     runner.settle(config.threads)
     network = runner.make_network(config, images, images.device)
@@ -150,7 +164,7 @@ def sweep(combination: Combination, ready: Preflight) -> Sweep:
     network.train()
     rates, losses, diverged = list[float](), list[float](), False
     for step, (pixels, labels) in zip(range(STEPS), batches, strict=False):
-        rates.append(LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1)))
+        rates.append(lowest * (highest / lowest) ** (step / (STEPS - 1)))
         for group in optimizer.param_groups:
             group["lr"] = rates[-1]
         optimizer.zero_grad(set_to_none=True)

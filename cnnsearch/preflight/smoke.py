@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -34,6 +34,9 @@ from cnnsearch.preflight.untrained import Penalty, look, penalty
 from cnnsearch.records import EpochResult, Finding, Probe, Start, State
 
 _WRITTEN = 3
+# So many trials are timed in any case, and then others for so long, as chance is large in few.
+_TIMED = 12
+_ENOUGH_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ def smoke(config: Config, points: Sequence[Config], count: int, jobs: int) -> Sm
     """Try a search out.
 
     Args:
-        points: single runs, a sample of the search's trials.
+        points: single runs, a sample of the search's trials, ordered by cost.
         count: of its trials.
         jobs: processes, as many as `run` will use.
 
@@ -119,15 +122,16 @@ def smoke(config: Config, points: Sequence[Config], count: int, jobs: int) -> Sm
     """
     every, some = chosen(config)
     decay = largest_decay(config)
+    # What this process did so far `run` does too: to load torch and look at the file.
     opening_s, started = time.process_time(), time.time()
     try:
         with _processes(jobs) as pool:
             # The tries come last: until the last step is timed, no process has nothing to do.
             with _signals_blocked():
-                paces = [pool.submit(_pace, point.plain()) for point in points]
+                paces = [pool.submit(_pace, point.plain()) for point in _mixed(points)]
             tries = [pool.submit(_try_out, c.config.plain(), c.rates, decay) for c in some]
             storage_s = _storage_seconds(config, points)
-            found = [pace for future in paces if (pace := future.result()) is not None]
+            found = _collected(paces, max(_TIMED, jobs), started + _ENOUGH_S)
             tried = [(c, future.result()) for c, future in zip(some, tries, strict=True)]
     except BrokenProcessPool:
         raise CnnsearchError(
@@ -135,6 +139,25 @@ def smoke(config: Config, points: Sequence[Config], count: int, jobs: int) -> Sm
             "Try a smaller batch_size, or less beside it."
         ) from None
     return Smoke(every, tried, _cost(found, opening_s, started, storage_s, count, jobs))
+
+
+def _mixed(points: Sequence[Config]) -> list[Config]:
+    """The points in an order of which every beginning is spread over all (golden ratio)."""
+    places = sorted(range(len(points)), key=lambda i: i * (5**0.5 - 1) / 2 % 1)
+    order = sorted(range(len(points)), key=places.__getitem__)
+    return [points[i] for i in order]
+
+
+def _collected(paces: Sequence[Future[Pace | None]], least: int, deadline: float) -> list[Pace]:
+    """The first paces, and those of the others that are there by the deadline."""
+    found = []
+    for i, future in enumerate(paces):
+        if i >= least and time.time() > deadline and future.cancel():
+            continue
+        one = future.result()
+        if one is not None:
+            found.append(one)
+    return found
 
 
 def _cost(
@@ -150,8 +173,7 @@ def _cost(
     first: dict[int, float] = {}
     for each in paces:
         first[each.process] = min(each.ready, first.get(each.process, math.inf))
-    # `run` too loads torch and looks at images and networks before it starts its workers: without
-    # that, the 22 s of configs/digits.yaml were told as 11 s.
+    # Without the opening, the 22 s of configs/digits.yaml were told as 11 s.
     start_s = opening_s + statistics.fmean(first.values()) - started
     return Cost(count, jobs, start_s, storage_s, paces)
 

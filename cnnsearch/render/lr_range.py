@@ -44,10 +44,10 @@ def _print_table(combinations: Sequence[Mapping[str, Any]]) -> None:
     columns = (
         *(Column(name) for name in names),
         Column("falls from", _rate, right=True),
-        Column("steepest", _rate, right=True),
+        Column("steepest", _rate, right=True, spare=True),
         Column("turns at", _rate, right=True),
         Column("lost at", _rate, right=True),
-        Column("lowest loss", measure, right=True),
+        Column("lowest loss", measure, right=True, spare=True),
     )
     rows = [
         [
