@@ -140,6 +140,20 @@ class Sampler(Row):
 
 
 @dataclass(frozen=True, slots=True)
+class Evaluator(Row):
+    """How the importance of hyperparameters is measured; of no config.
+
+    Args:
+        title: its name in sentences.
+        by_rank: it asks which trials are best, and not by how much: a pruned trial has its place
+            below the complete ones.
+    """
+
+    title: str
+    by_rank: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Pruner(Row):
     """How unpromising trials are stopped early.
 
@@ -332,6 +346,22 @@ PRUNERS = _table(
     ]
 )
 
+EVALUATORS = _table(
+    [
+        Evaluator("ped-anova", "what separates the best trials from all", "PED-ANOVA", True),
+        Evaluator("fanova", "shares of the variance over the whole space", "fANOVA", False),
+    ]
+)
+# What hyperparameters may have mattered for.
+TARGETS = _table(
+    [
+        Row("value", "the value"),
+        Row("diverged", "whether a trial diverged"),
+        Row("seconds", "the time that a trial took"),
+    ]
+)
+
+# What a config can name.
 TABLES: Mapping[str, Mapping[str, Row]] = MappingProxyType(
     {
         "dataset": DATASETS,

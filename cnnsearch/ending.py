@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
 from cnnsearch.diagnose import diagnose
-from cnnsearch.objective import best_epoch, value
+from cnnsearch.objective import best_epoch, fold_values, mean_curve, value
 from cnnsearch.records import EpochResult, Outcome, Prepared, State, Trial
 
 
@@ -15,7 +16,7 @@ def ended(
     trial: Trial,
     outcome: Outcome,
     prepared: Prepared | None,
-    curve: Sequence[EpochResult],
+    curves: Sequence[Sequence[EpochResult]],
     objective: str,
     at: str,
 ) -> Trial:
@@ -24,12 +25,16 @@ def ended(
     Args:
         trial: as it began.
         prepared: None where it ended before its network stood.
+        curves: one, or of several folds those that the end rests on, in their order; the last is of
+            the fold that ended the trial, where one did (`outcome.facts["fold"]`).
         objective: "val_accuracy" or "val_loss".
         at: "best" or "last": which epoch gives the trial's value.
     """
+    folds = curves if len(curves) > 1 or "fold" in outcome.facts else ()
+    curve = curves[-1] if "fold" in outcome.facts else mean_curve(curves)
     seconds = outcome.seconds
     if seconds is None:
-        seconds = math.fsum(result.seconds for result in curve)
+        seconds = math.fsum(result.seconds for one in curves for result in one)
     known = {
         field.name: getattr(prepared, field.name)
         for field in (fields(prepared) if prepared is not None else ())
@@ -43,8 +48,19 @@ def ended(
         best_epoch=best_epoch(curve, objective),
         seconds=round(seconds, 3),
         reason=outcome.reason,
-        facts={**known, **outcome.facts},
+        facts={**known, **outcome.facts, **_spread(folds, objective, at)},
         curve=tuple(curve),
+        folds=tuple(map(tuple, folds)),
         probe=prepared.probe if prepared is not None else None,
     )
     return replace(told, diagnosis=diagnose(told))
+
+
+def _spread(
+    folds: Sequence[Sequence[EpochResult]], objective: str, at: str
+) -> dict[str, float | list[float]]:
+    """How far several folds differ: their values, and the standard deviation of these."""
+    values = fold_values(folds, objective, at)
+    if len(values) < 2:
+        return {}
+    return {"fold_values": values, "fold_deviation": statistics.stdev(values)}

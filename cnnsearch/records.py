@@ -82,6 +82,8 @@ class Prepared:
         training_images: their number; likewise `validation_images`.
         chance: accuracy of always guessing the validation split's most frequent class, 0..1.
         probe: of the network as it was initialised; None with `diagnose: false`.
+        environment: what beside the config decides the numbers, by name; see
+            `cnnsearch.environment`.
     """
 
     device: str
@@ -91,6 +93,7 @@ class Prepared:
     validation_images: int
     chance: float
     probe: Probe | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +158,10 @@ class Outcome:
     Args:
         state: never RUNNING.
         reason: one sentence for the user; None for a complete trial.
-        facts: plain values that explain it, by name: `device`, `classes`, `parameters`,
-            `first_loss`, `step`, `loss`, `limit`, and for a failed trial `error`, `where`
-            (file:line) and `traceback`.
+        facts: plain values that explain it, by name: `first_loss`, `step`, `epoch`, `loss`,
+            `limit`; a trial's are these and those of `Prepared`. With several folds `fold_values`,
+            `fold_deviation`, and `fold` (from 1) where one of them ended the trial; for a failed
+            trial `error`, `where` (file:line) and `traceback`.
         seconds: wall time of the attempt, without the start of its worker; None where the attempt
             was ended from outside.
     """
@@ -185,14 +189,16 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One trial as a worker gets it: plain values only.
+    """One trial, or a fold of it, as a worker gets it: plain values only.
 
     Args:
-        number: the trial's number in Optuna's storage.
+        number: tells its messages from those of other tasks: the trial's number in Optuna's
+            storage, or where a trial has several folds, any that is free.
         config: the resolved config of a single run, as plain data.
         folder: where the worker writes its log.
         waits: pause after each epoch until the coordinator says whether to go on (pruners).
         fingerprint: of the images that the study was started with; None takes what is there.
+        fold: of several folds that which is validated on, from 0.
     """
 
     number: int
@@ -200,6 +206,7 @@ class Task:
     folder: str
     waits: bool = False
     fingerprint: str | None = None
+    fold: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,10 +226,16 @@ class Trial:
         seed: seed of weights, data order and augmentation.
         started: seconds since 1970, UTC.
         facts: see `Outcome`.
-        curve: empty in listings; see `cnnsearch.study.read`. With its probes.
+        curve: empty in listings; see `cnnsearch.study.read`. With its probes. Of several folds the
+            mean, with the probes of the first; where one of them ended the trial, that one's.
+        folds: the curves of several folds; likewise.
         diagnosis: None for a trial that has none: running, failed or killed, or it was told not to
             be measured (`diagnose: false`).
         probe: of the network as it was initialised; None in listings.
+        tags: what a user calls it, in alphabetical order.
+        note: what a user wrote about it, one line.
+        hidden: left out of lists, rankings and groups; counted and kept all the same.
+        tests: what `cnnsearch test` measured with its config, by name, the first time first.
     """
 
     number: int
@@ -240,8 +253,13 @@ class Trial:
     started: float | None
     facts: Mapping[str, Any] = field(default_factory=dict)
     curve: tuple[EpochResult, ...] = ()
+    folds: tuple[tuple[EpochResult, ...], ...] = ()
     diagnosis: Diagnosis | None = None
     probe: Probe | None = None
+    tags: tuple[str, ...] = ()
+    note: str | None = None
+    hidden: bool = False
+    tests: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +268,14 @@ class StudySummary:
 
     Args:
         counts: number of points by state.
-        best: value of the best complete trial.
+        best: value of the best complete trial that is not hidden.
         direction: "maximize" or "minimize".
         started: of the first trial, seconds since 1970, UTC.
         updated: end of the latest trial, likewise.
         planned: number of points the study is to run, if known.
         config: the resolved config, as plain data.
+        repeats: of a study of repeats, the name of the study whose trials they are.
+        stage: of a chain of searches, which narrow by themselves.
     """
 
     name: str
@@ -266,6 +286,8 @@ class StudySummary:
     updated: float | None
     planned: int | None
     config: Mapping[str, Any]
+    repeats: str | None = None
+    stage: bool = False
 
 
 @dataclass(frozen=True, slots=True)

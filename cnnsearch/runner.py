@@ -12,8 +12,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from cnnsearch.config.config import Config
-from cnnsearch.data import Images, load, prepare
+from cnnsearch.data import Images, TrialData, load, prepare
 from cnnsearch.data.readings import add_reading
+from cnnsearch.environment import cpu_name, environment
 from cnnsearch.errors import CnnsearchError, DataError, InputError
 from cnnsearch.guard import Diverged, DivergenceGuard
 from cnnsearch.model import build, initialise
@@ -46,9 +47,15 @@ class Inputs(Protocol):
 
 
 def run(
-    config: Config, test: bool = False, fingerprint: str | None = None
+    config: Config,
+    test: bool = False,
+    fingerprint: str | None = None,
+    fold: int = 0,
+    whole: bool = False,
 ) -> Iterator[Prepared | EpochResult | Outcome]:
     """Run one trial: what it begins with, its epochs as they end, and last how it ended.
+
+    Of a trial with several folds this is one fold, with a seed of its own.
 
     Equal configs give equal numbers to the last digit, on a CPU with the same number of threads.
     What the facts hold once a loss was read: `first_loss` (before any update, without
@@ -56,8 +63,10 @@ def run(
 
     Args:
         test: after the last epoch read the test set once, which is counted; the facts then hold
-            `test_loss`, `test_accuracy` and `test_readings`.
+            `test_loss`, `test_accuracy`, `test_images` and `test_readings`.
         fingerprint: of the images that are expected; None takes what is there.
+        fold: of several folds that which is validated on, from 0.
+        whole: train on the validation split too; epochs then have nan for what is measured on it.
 
     Raises:
         CnnsearchError: the user's input is wrong (InputError, DataError); not a trial's failure.
@@ -67,7 +76,8 @@ def run(
     facts: dict[str, Any] = {}
     try:
         images = _images(config, fingerprint)
-        yield from _trial(config, images, device, test, facts)
+        data = prepare(images, config.data, device, fold, whole)
+        yield from _trial(_seeded(config, fold), data, test, facts)
     except Diverged as lost:
         facts |= {"step": lost.step, "epoch": lost.epoch, "loss": lost.loss, "limit": lost.limit}
         outcome = Outcome(State.DIVERGED, lost.reason, facts)
@@ -100,6 +110,13 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def processor(device: torch.device) -> str:
+    """What computes: the GPU, or the CPU with the instructions that torch uses of it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{cpu_name()}, {torch.backends.cpu.get_cpu_capability()}"
+
+
 def settle(threads: int) -> None:
     """Set what holds for the whole process."""
     # Signals that die away in deep nets become denormal numbers, which a CPU computes slowly: a
@@ -116,11 +133,18 @@ def _images(config: Config, fingerprint: str | None) -> Images:
     return images
 
 
+def _seeded(config: Config, fold: int) -> Config:
+    """With the seed of a fold: were it the same for all, their spread would be too small."""
+    if config.data.folds == 1:
+        return config
+    return config.at({}, _derived(config.seed, f"fold {fold}"))
+
+
 def _trial(
-    config: Config, images: Images, device: torch.device, test: bool, facts: dict[str, Any]
+    config: Config, data: TrialData, test: bool, facts: dict[str, Any]
 ) -> Iterator[Prepared | EpochResult]:
     """Train the trial's network, adding to `facts` what becomes known."""
-    data = prepare(images, config.data, device)
+    device = data.device
     # Asked for at once, though read last: a missing test set is told before any training.
     tests = data.test_batches() if test else None
     model = make_network(config, data, device)
@@ -133,6 +157,9 @@ def _trial(
         validation_images=data.validation_size,
         chance=data.chance(),
         probe=prober.look() if prober is not None else None,
+        environment=environment(
+            str(device), processor(device), config.threads, data.images.fingerprint
+        ),
     )
     guard = DivergenceGuard(data.classes, config.abort.loss_ratio, config.abort.check_every)
     torch.manual_seed(_derived(config.seed, "dropout"))
@@ -142,7 +169,8 @@ def _trial(
     finally:
         facts["first_loss"] = guard.first_loss
     if tests is not None:
-        facts["test_readings"] = add_reading(images.fingerprint)
+        facts["test_readings"] = add_reading(data.images.fingerprint)
+        facts["test_images"] = data.test_size
         facts["test_loss"], facts["test_accuracy"] = evaluate(model, tests)
 
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cnnsearch import catalog
 from cnnsearch.config import Config, to_yaml
 from cnnsearch.ending import ended
+from cnnsearch.environment import commit
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.executors import Executor, Lost, Message
-from cnnsearch.objective import measured
+from cnnsearch.objective import mean_curve, measured, value
 from cnnsearch.records import (
     Began,
     Ended,
@@ -56,12 +57,38 @@ class Limits:
 
 @dataclass(slots=True)
 class _Running:
-    """A trial in an executor's hands."""
+    """A trial in an executor's hands, whole or fold by fold.
+
+    Args:
+        tasks: at the executor: which fold each of them is.
+        curves: of each fold, as far as it came.
+        outcomes: of the folds that have ended.
+    """
 
     start: Start
     trial: Trial
+    config: Config
+    tasks: dict[int, int] = field(default_factory=dict)
+    curves: dict[int, list[EpochResult]] = field(default_factory=dict)
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
     prepared: Prepared | None = None
-    curve: list[EpochResult] = field(default_factory=list)
+    judged: int = 0
+
+    @property
+    def next_fold(self) -> int | None:
+        """The first fold that no worker was given yet; none after one that ended the trial."""
+        lost = any(one.state is not State.COMPLETE for one in self.outcomes.values())
+        fold = len(self.curves)
+        return fold if fold < self.config.data.folds and not lost else None
+
+    @property
+    def epochs(self) -> int:
+        """Finished by now, over all folds."""
+        return sum(map(len, self.curves.values()))
+
+    def first(self, count: int) -> list[list[EpochResult]]:
+        """The curves of the first folds."""
+        return [self.curves[fold] for fold in range(count)]
 
 
 class Coordinator:
@@ -69,12 +96,15 @@ class Coordinator:
 
     def __init__(self, study: Study, config: Config, executor: Executor, limits: Limits) -> None:
         assert config.search is not None
+        self._search = config.search
         self._prunes = catalog.PRUNERS[config.search.pruner].target is not None
         self._study = study
         self._config = config
         self._executor = executor
         self._limits = limits
         self._running: dict[int, _Running] = {}
+        self._of_task: dict[int, _Running] = {}
+        self._commit = commit(Path.cwd())
         self._losses: dict[str, int] = {}
         self._failures: deque[tuple[str | None, str | None]] = deque(maxlen=FAILURES_IN_A_ROW)
         self._defect: Outcome | None = None
@@ -94,75 +124,151 @@ class Coordinator:
                 if self._limits.interrupted():
                     return
                 in_time = deadline is None or time.monotonic() < deadline
-                while waiting and in_time and len(self._running) < self._executor.slots:
-                    yield Began(self._begin(waiting.popleft()))
+                yield from self._fill(waiting, in_time)
                 if not self._running:
                     return
                 messages = self._executor.wait(_LOOK_S)
                 for message in messages:
                     yield from self._take(message, waiting)
                 self._stop_on_failures()
+                self._study.apply_requests()
                 yield Tick()
         finally:
             self._kill_all()
 
+    def _fill(self, waiting: deque[Start], in_time: bool) -> Iterator[Event]:
+        """Give free workers something to do."""
+        while len(self._of_task) < self._executor.slots:
+            running = self._next(bool(waiting) and in_time)
+            if running is not None:
+                self._submit(running)
+            elif waiting and in_time:
+                yield Began(self._begin(waiting.popleft()))
+            else:
+                return
+
+    def _next(self, others: bool) -> _Running | None:
+        """The trial whose next fold is to be run, if not a new trial.
+
+        Where a pruner decides after each fold, folds are run ahead of its word only by workers that
+        would have nothing else to do.
+        """
+        open_ones = [one for one in self._running.values() if one.next_fold is not None]
+        if self._prunes and others:
+            open_ones = [one for one in open_ones if not one.tasks]
+        return open_ones[0] if open_ones else None
+
     def _begin(self, start: Start) -> Trial:
-        search = self._config.search
-        assert search is not None
-        if catalog.SAMPLERS[search.sampler].sequential and not start.params:
+        if catalog.SAMPLERS[self._search.sampler].sequential and not start.params:
             start = replace(start, params=self._study.draw(start.point))
         trial = self._study.begin(start)
         folder = _partial(trial_folder(self._study.name, trial.number))
         folder.mkdir(parents=True, exist_ok=True)
         config = self._config.at(trial.params, trial.seed)
         (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
-        self._running[trial.number] = _Running(start, trial)
-        self._executor.submit(
-            Task(trial.number, config.plain(), str(folder), self._prunes, self._study.fingerprint)
-        )
+        self._running[trial.number] = _Running(start, trial, config)
+        self._submit(self._running[trial.number])
         return trial
 
+    def _submit(self, running: _Running) -> None:
+        """Give a trial, or its next fold, to a free worker."""
+        fold, trial = running.next_fold, running.trial
+        assert fold is not None
+        # Numbers of trials count up; what is below them is free for further folds.
+        number = trial.number if fold == 0 else min(self._of_task, default=0) - 1
+        number = min(number, -1) if fold else number
+        running.tasks[number], running.curves[fold] = fold, []
+        self._of_task[number] = running
+        folder = str(_partial(trial_folder(self._study.name, trial.number)))
+        waits = self._prunes and running.config.data.folds == 1
+        plain, fingerprint = running.config.plain(), self._study.fingerprint
+        self._executor.submit(Task(number, plain, folder, waits, fingerprint, fold))
+
     def _take(self, message: Message, waiting: deque[Start]) -> Iterator[Event]:
-        running = self._running.get(message.number)
+        running = self._of_task.get(message.number)
         if running is None:
             return  # the late result of an attempt that was given up
-        content = message.content
+        content, fold = message.content, running.tasks[message.number]
         if isinstance(content, Prepared):
-            running.prepared = content
+            if fold == 0:
+                known = {"commit": self._commit} if self._commit else {}
+                running.prepared = replace(content, environment={**content.environment, **known})
         elif isinstance(content, EpochResult):
-            running.curve.append(content)
-            self._study.report(message.number, content)
-            yield Epoch(running.trial, content)
-            yield from self._judge(running, content)
+            running.curves[fold].append(content)
+            yield Epoch(running.trial, replace(content, epoch=running.epochs))
+            if running.config.data.folds == 1:
+                yield from self._judge_epoch(running, content)
         elif isinstance(content, Lost):
             yield self._end(running, self._after_loss(running.start, content, waiting))
-        else:
+        elif running.config.data.folds == 1:
             yield self._end(running, content)
+        else:
+            del running.tasks[message.number], self._of_task[message.number]
+            yield from self._fold_ended(running, fold, content)
 
-    def _judge(self, running: _Running, result: EpochResult) -> Iterator[Event]:
-        """Let a trial go on after an epoch, or prune it."""
-        search = self._config.search
-        assert search is not None
+    def _judge_epoch(self, running: _Running, result: EpochResult) -> Iterator[Event]:
+        """Report an epoch; let the trial go on, or prune it."""
+        number, objective = running.trial.number, self._search.objective
+        self._study.report(number, result.epoch, measured(result, objective))
         if not self._prunes:
             return
-        number = running.trial.number
-        last = result.epoch >= self._config.at(running.trial.params, 0).train.epochs
+        last = result.epoch >= running.config.train.epochs
         prune = not last and self._study.should_prune(number)
         self._executor.answer(number, not prune)
         if prune:
-            objective = measured(result, search.objective)
-            reason = f"{search.objective} {objective:.4g} after epoch {result.epoch}: not promising"
-            yield self._end(running, Outcome(State.PRUNED, reason))
+            where = f"after epoch {result.epoch}"
+            yield self._end(running, self._pruned(measured(result, objective), where))
+
+    def _pruned(self, value: float, where: str) -> Outcome:
+        return Outcome(State.PRUNED, f"{self._search.objective} {value:.4g} {where}: not promising")
+
+    def _fold_ended(self, running: _Running, fold: int, outcome: Outcome) -> Iterator[Event]:
+        """Go on with the other folds, or end the trial: by its first fold that is lost, by the
+        pruner after any, or when the last is complete. In the folds' order, whatever the workers'.
+        """
+        running.outcomes[fold] = outcome
+        if outcome.state is not State.COMPLETE:
+            self._drop(running, after=fold)
+        folds, search = running.config.data.folds, self._search
+        while (ended := running.outcomes.get(running.judged)) is not None:
+            running.judged += 1
+            if ended.state is not State.COMPLETE:
+                facts = {**ended.facts, "fold": running.judged}
+                reason = f"fold {running.judged} of {folds}: {ended.reason}"
+                yield self._end(running, replace(ended, reason=reason, facts=facts))
+                return
+            curve = mean_curve(running.first(running.judged))
+            mean = value(curve, search.objective, search.at)
+            assert mean is not None
+            self._study.report(running.trial.number, running.judged, mean)
+            if running.judged == folds:
+                first = running.outcomes[0]
+                yield self._end(running, replace(first, seconds=_sum(running.outcomes.values())))
+                return
+            if self._prunes and self._study.should_prune(running.trial.number):
+                yield self._end(running, self._pruned(mean, f"after {running.judged} folds"))
+                return
+
+    def _forget(self, running: _Running) -> None:
+        """Take no more messages of a trial."""
+        for number in running.tasks:
+            del self._of_task[number]
+        running.tasks.clear()
+
+    def _drop(self, running: _Running, after: int = -1) -> None:
+        """End what runs of a trial's later folds."""
+        for number, fold in list(running.tasks.items()):
+            if fold > after:
+                self._executor.kill(number)
+                del running.tasks[number], self._of_task[number]
 
     def _after_loss(self, start: Start, lost: Lost, waiting: deque[Start]) -> Outcome:
         """Killed and to be tried again, or failed where the retries are used up."""
-        search = self._config.search
-        assert search is not None
         if self._limits.interrupted():
             return Outcome(State.KILLED, _INTERRUPTED)
         self._losses[start.key] = self._losses.get(start.key, 0) + 1
         losses = self._losses[start.key]
-        if losses > search.retries:
+        if losses > self._search.retries:
             times = "once" if losses == 1 else f"{losses} times"
             return Outcome(State.FAILED, f"lost its worker {times}; {lost.reason}")
         waiting.appendleft(replace(start, attempt=start.attempt + 1))
@@ -171,13 +277,14 @@ class Coordinator:
     def _end(self, running: _Running, outcome: Outcome) -> Ended:
         if outcome.state is not State.KILLED:
             self._count_failure(outcome)
+        if running.config.data.folds > 1:
+            self._drop(running)
+        self._forget(running)
         del self._running[running.trial.number]
         _settle(trial_folder(self._study.name, running.trial.number))
-        search = self._config.search
-        assert search is not None
-        trial = ended(
-            running.trial, outcome, running.prepared, running.curve, search.objective, search.at
-        )
+        search = self._search
+        curves = running.first(running.judged or 1)
+        trial = ended(running.trial, outcome, running.prepared, curves, search.objective, search.at)
         self._study.finish(trial)
         return Ended(trial)
 
@@ -207,7 +314,13 @@ class Coordinator:
         """Mark what still runs as killed; its workers end when the executor is closed."""
         reason = _INTERRUPTED if self._limits.interrupted() else "the search stopped"
         for running in list(self._running.values()):
+            self._forget(running)
             self._end(running, Outcome(State.KILLED, reason))
+
+
+def _sum(outcomes: Iterable[Outcome]) -> float:
+    """What all folds took."""
+    return sum(one.seconds or 0.0 for one in outcomes)
 
 
 def _partial(folder: Path) -> Path:

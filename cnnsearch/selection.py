@@ -31,6 +31,9 @@ NAMES = (
     "best_epoch",
     "seconds",
     "findings",
+    "tags",
+    "note",
+    "hidden",
     "seed",
 )
 VERDICTS = (*diagnose.RULES, diagnose.OK)
@@ -38,12 +41,8 @@ VERDICTS = (*diagnose.RULES, diagnose.OK)
 EXAMPLE = 'Write for example: --where "lr < 1e-3 and batchnorm".'
 _LONGEST = 1000
 _FORMS = "Write a number, best, last, top:5, 3,7,9, 4-8 or STUDY/TRIAL."
-# Python would read `lr-too-high` as a difference, and `not-learning` as no condition at all.
-_DASHED = re.compile(
-    r"""'[^']*'|"[^"]*"|(?<![\w.'"-])(?:{})(?![\w-])""".format(
-        "|".join(word for word in VERDICTS if "-" in word)
-    )
-)
+# What Python reads as one name or number.
+_PYTHON = re.compile(r"[^\W\d]\w*|params\..*|[0-9.]+(e[+-]?[0-9]+)?", re.IGNORECASE)
 _CONSTANTS = {"true": True, "false": False, "True": True, "False": False}
 
 
@@ -90,11 +89,13 @@ def _refer_one(trials: Sequence[Trial], part: str, direction: str, study: str) -
 def _top(trials: Sequence[Trial], count: int, direction: str, part: str, study: str) -> list[Trial]:
     if count == 0:
         raise InputError(f"trial {part!r}: top of none. Write top:1 or more.")
-    results = ranking.last_attempts(trials)
+    results = ranking.shown(trials)
     complete = [trial for trial in results if trial.state is State.COMPLETE]
     if not complete:
+        hidden = " that is not hidden" if any(trial.hidden for trial in trials) else ""
         raise InputError(
-            f"trial {part!r}: no trial of study {study} is complete. Write a number, or last."
+            f"trial {part!r}: no trial of study {study}{hidden} is complete. "
+            "Write a number, or last."
         )
     return ranking.ranked(complete, direction)[:count]
 
@@ -120,7 +121,8 @@ def where(
     of a trial that did not complete) is not met.
 
     A hyperparameter that has the name of a field (`epochs`) is written `params.epochs`. Verdicts
-    need no quotes, with dashes and all: `verdict == lr-too-high`, `overfit in findings`.
+    and tags need no quotes, with dashes and all: `verdict == lr-too-high`, `overfit in findings`,
+    `to-keep in tags`; but a tag that is also a name (`lr`) or looks like a number does.
 
     Args:
         parameters: names of the study's hyperparameters.
@@ -129,7 +131,7 @@ def where(
     Raises:
         InputError: not a condition, an unknown name, or values that cannot be compared.
     """
-    tree = _parse(condition)
+    tree = _parse(condition, {tag for trial in trials for tag in trial.tags})
     names = list(dict.fromkeys([*NAMES, objective, *parameters]))
     names += [f"params.{name}" for name in parameters]
     rules = _Rules(condition, names, _words(trials))
@@ -153,6 +155,8 @@ def field(trial: Trial, name: str) -> Any:
         return trial.diagnosis.verdict if trial.diagnosis else None
     if name == "findings":
         return [one.rule for one in trial.diagnosis.findings] if trial.diagnosis else None
+    if name == "tags":
+        return list(trial.tags)
     return getattr(trial, name)
 
 
@@ -172,10 +176,11 @@ def _words(trials: Iterable[Trial]) -> set[str]:
     words |= {
         value for trial in trials for value in trial.params.values() if isinstance(value, str)
     }
+    words |= {tag for trial in trials for tag in trial.tags}
     return words | {str(state) for state in State} | set(VERDICTS)
 
 
-def _parse(condition: str) -> ast.expr:
+def _parse(condition: str, tags: Iterable[str]) -> ast.expr:
     if len(condition) > _LONGEST:
         raise InputError(
             f"--where: {len(condition)} characters are too many. Write at most {_LONGEST}."
@@ -183,7 +188,7 @@ def _parse(condition: str) -> ast.expr:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
-            return ast.parse(_quoted(condition.strip()), mode="eval").body
+            return ast.parse(_quoted(condition.strip(), tags), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         if scheme := re.search(r"(?<!['\"\w])\w+:[\w.]+", condition):
             hint = f"Quote texts that hold a colon: '{scheme[0]}'."
@@ -196,10 +201,17 @@ def _parse(condition: str) -> ast.expr:
         raise InputError(f"--where {condition!r}: not a condition. {hint}") from error
 
 
-def _quoted(condition: str) -> str:
-    """The condition with quotes around the verdicts that have dashes and no quotes."""
-    return _DASHED.sub(
-        lambda found: found[0] if found[0][0] in "'\"" else repr(found[0]), condition
+def _quoted(condition: str, tags: Iterable[str]) -> str:
+    """The condition with quotes around the verdicts and tags that Python would take apart.
+
+    It would read `lr-too-high` as a difference, `v1.2` as an attribute, and `not-learning` as no
+    condition at all. What reads as a number stays one.
+    """
+    odd = [word for word in (*VERDICTS, *tags) if not _PYTHON.fullmatch(word)]
+    longest_first = "|".join(map(re.escape, sorted(odd, key=len, reverse=True)))
+    pattern = rf"""'[^']*'|"[^"]*"|(?<![\w.'"-])(?:{longest_first})(?![\w.-])"""
+    return re.sub(
+        pattern, lambda found: found[0] if found[0][0] in "'\"" else repr(found[0]), condition
     )
 
 

@@ -164,6 +164,11 @@ def trial_seed(study_seed: int, identity: int | str) -> int:
     return _hash("trial", study_seed, identity) >> 32
 
 
+def repeat_seed(study_seed: int, number: int) -> int:
+    """Seed of the repeats with seed `number`, from 1: the same for all finalists, new to each."""
+    return trial_seed(study_seed, f"repeat {number}")
+
+
 @dataclass(frozen=True)
 class Grid:
     """The product of a space's values; points that differ only in inactive parameters are one."""

@@ -82,7 +82,8 @@ def train(
         train_loss, train_accuracy, stretches = losses.end_epoch(epoch)
         guard.look_at_weights(largest(model), epoch)
         val_loss, val_accuracy = evaluate(model, data.validation_batches())
-        guard.look_at_validation(val_loss, epoch)
+        if not math.isnan(val_accuracy):  # there are images to validate on
+            guard.look_at_validation(val_loss, epoch)
         probe = prober.look(stretches) if prober is not None else None
         seconds = time.perf_counter() - started
         yield EpochResult(
@@ -94,7 +95,7 @@ def train(
 def evaluate(model: nn.Module, batches: Batches) -> tuple[float, float]:
     """Mean cross-entropy and accuracy (0..1) over images, with running averages, no dropout.
 
-    Leaves the model in evaluation mode.
+    Of no images both are nan. Leaves the model in evaluation mode.
     """
     model.eval()
     losses, correct, count = [], [], 0
@@ -103,6 +104,8 @@ def evaluate(model: nn.Module, batches: Batches) -> tuple[float, float]:
         losses.append(F.cross_entropy(scores, labels, reduction="sum"))
         correct.append((scores.argmax(1) == labels).sum())
         count += len(labels)
+    if not count:
+        return math.nan, math.nan
     return math.fsum(_read(losses)) / count, sum(_read(correct)) / count
 
 

@@ -55,7 +55,7 @@ FIELDS = [
     Bad("channels of a known data set", "data:\n  name: digits\n  channels: 1",
         "bad.yaml:3: data.channels: the images of digits have their own. Delete the line."),
     Bad("validation too large a share", "data: {name: digits, validation: 1.5}",
-        "bad.yaml:1: data.validation: 1.5 does not fit. Write a number above 0 and below 1 or"),
+        "bad.yaml:1: data.validation: 1.5 does not fit. Write a fraction above 0 and below 1,"),
     Bad("no data", "train: {lr: 0.1}",
         "bad.yaml: data.name: is missing. Write data: {name: digits}"),
     Bad("no data set", "data: {flip: true}",

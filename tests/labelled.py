@@ -103,7 +103,7 @@ def run_case(case: Case) -> Trial:
     begun = Trial(
         0, 0, "0", 1, State.RUNNING, None, {}, 0, None, None, None, case.config.seed, None
     )
-    return ended(begun, outcome, prepared, curve, "val_accuracy", "best")
+    return ended(begun, outcome, prepared, [curve], "val_accuracy", "best")
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ def cases(fold: str, sources: Sources) -> list[Case]:
     tune = fold == "tune"
     it = _Fold(sources, tune, (100, 101) if tune else (10, 11, 12))
     families = (
-        _healthy, _one_epoch, _lr_low, _lr_high, _bad_init, _plateau, _symmetric, _dead, _killed,
-        _saturated, _guessing, _overfit, _loud,
+        _healthy, _scheduled, _one_epoch, _lr_low, _lr_high, _bad_init, _plateau, _symmetric, _dead,
+        _killed, _saturated, _guessing, _overfit, _loud,
     )  # fmt: skip
     return [case for family in families for case in family(it)]
 
@@ -220,6 +220,39 @@ def _healthy(it: _Fold) -> Iterator[Case]:
     for data, model, train in _healthy_models(it):
         for seed in it.seeds:
             yield Case("healthy", it.config(data, seed, model, **train), frozenset(), HEALTHY)
+
+
+def _scheduled(it: _Fold) -> Iterator[Case]:
+    """Healthy too, but the steps are short where they are looked at: at the end of the only epoch
+    of a cosine, and in the epochs of a warm-up.
+    """
+    cosine: dict[str, Any] = {"epochs": 1, "schedule": "cosine"}
+    nets = it.pick(
+        [
+            (it.digits(), _net([16], [32]), {"lr": 0.03, **cosine}),
+            (it.cifar(4000), _net([16, 32], [64]), {"lr": 0.01, **cosine}),
+            (it.mnist(3000), _net([8, 16], [32], activation="tanh", init="xavier"),
+             {"lr": 0.01, **cosine, "batch_size": 16}),
+            (it.digits(), _net([8, 16], [32]), {"lr": 0.03, "epochs": 12, "warmup_epochs": 6.0}),
+            (it.cifar(), _net([16, 32], [64]), {"lr": 0.01, "epochs": 8, "warmup_epochs": 5.0}),
+        ],
+        [
+            (it.digits(), _net([12], [48], activation="elu"), {"lr": 0.02, **cosine}),
+            (it.mnist(4000), _net([10, 20], [40]), {"lr": 0.005, **cosine}),
+            (it.cifar(5000), _net([12, 24], [48], activation="leaky_relu"),
+             {"lr": 0.005, **cosine}),
+            (it.cifar(5000), _net([16], [64], batchnorm=True), {"lr": 0.01, **cosine}),
+            (it.digits(), _net([], [64, 32]), {"lr": 0.02, "epochs": 16, "warmup_epochs": 8.0}),
+            (it.mnist(), _net([16], [48], activation="prelu"),
+             {"lr": 0.01, "epochs": 8, "warmup_epochs": 5.0, "schedule": "cosine"}),
+            (it.cifar(), _net([16, 16], [48], activation="elu"),
+             {"lr": 5e-3, "epochs": 8, "warmup_epochs": 4.0}),
+        ],
+    )  # fmt: skip
+    for data, model, train in nets:
+        for seed in it.seeds:
+            config = it.config(data, seed, model, **train)
+            yield Case("scheduled", config, frozenset(), HEALTHY)
 
 
 def _one_epoch(it: _Fold) -> Iterator[Case]:

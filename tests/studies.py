@@ -85,7 +85,8 @@ def write_study(
         for number, one in enumerate(told):
             place = number if one.point is None else one.point
             trial = study.begin(Start(place, str(place), one.attempt, 1000 + place, one.params))
-            done = ending.ended(trial, one.outcome, one.prepared, one.curve, "val_accuracy", "best")
+            curves = [one.curve]
+            done = ending.ended(trial, one.outcome, one.prepared, curves, "val_accuracy", "best")
             study.finish(replace(done, diagnosis=one.diagnosis or done.diagnosis))
     finally:
         study.release()

@@ -55,7 +55,7 @@ def write(path: Path, count: int, space: Space = SPACE, judged: bool = True, **c
         for k, params in enumerate(points):
             how, accuracy, rules = outcome(params)
             trial = study.begin(Start(k, str(k), 1, k, params))
-            done = ending.ended(trial, how, None, curve(accuracy), "val_accuracy", "best")
+            done = ending.ended(trial, how, None, [curve(accuracy)], "val_accuracy", "best")
             findings = tuple(Finding(rule, 1.0, 0.5, "seen") for rule in rules)
             verdict = rules[0] if rules else "ok"
             told = Diagnosis(verdict, findings) if judged else None

@@ -18,6 +18,7 @@ FLOORS = [
     ["__main__"],
     ["cli"],
     ["commands"],
+    ["stages"],
     ["search", "plan", "preflight", "interruption"],
     ["executors"],
     ["runner"],
@@ -28,8 +29,8 @@ FLOORS = [
     ["render"],
     ["review"],
     ["config"],
-    ["ending", "space", "selection", "grouping"],
-    ["catalog", "ranking", "objective", "diagnose"],
+    ["ending", "verification", "space", "selection", "grouping"],
+    ["catalog", "environment", "ranking", "objective", "diagnose"],
     ["records", "errors", ""],
 ]
 BESIDE: set[tuple[str, str]] = set()

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from cnnsearch import cli
+from cnnsearch.diagnose import at_start
+from cnnsearch.preflight import layers
+from cnnsearch.records import LayerProbe, Probe
 from cnnsearch.render.histogram import bars, ends
 from cnnsearch.render.text import clean
 from tests.terminals import on_terminal
@@ -60,7 +63,7 @@ TEN_LAYERS = [
     ("normal:0.01", "tanh", (0.21355, 0.000533, 0.0), 0.02, "dies"),
     ("normal:1.0", "tanh", (0.98201, 0.98167, 0.98167), 0.02, "saturates"),
     ("xavier", "tanh", (0.62793, 0.32162, 0.22847), 0.02, "shrinks"),
-    ("xavier", "relu", (0.58382, 0.14596, 0.02580), 0.2, "dies"),
+    ("xavier", "relu", (0.58382, 0.14596, 0.02580), 0.2, "fades"),
     ("he", "relu", (0.82565, 0.82565, 0.82565), 0.2, "stays"),
 ]
 
@@ -120,6 +123,23 @@ def test_a_histogram_holds_every_value_and_shows_where_they_are(lecture: Any) ->
             assert mean == pytest.approx(layer["mean"], abs=(high - low) / 64)
     died = network(lecture, init="normal:0.01", activation="tanh")["layers"][9]["histogram"]
     assert sum(died[31:33]) == 1, "one range for all layers: what died is a spike at 0"
+
+
+@pytest.mark.parametrize(
+    ("last", "seen"),
+    [(0.009, "dies"), (0.011, "fades"), (0.04, "fades"), (0.06, "shrinks"), (0.3, "stays"),
+     (2.0, "grows"), (9.9, "grows"), (10.1, "explodes")],
+)  # fmt: skip
+def test_the_words_go_with_the_verdict_bad_init(last: float, seen: str) -> None:
+    """What `layers` calls dying or exploding is what the rule calls so, and the other way round."""
+    rows = [
+        LayerProbe(f"hidden{k}", 100, 0.0, std, None, None, 0.1)
+        for k, std in enumerate((0.5, last), 1)
+    ]
+    found = at_start(Probe(2.3, (*rows, LayerProbe("classifier", 10, 0.0, 1.0, None, None, 0.1))))
+    assert layers.seen(rows) == seen
+    assert [one.rule for one in found] == (["bad-init"] if seen in ("dies", "explodes") else [])
+    assert not found or ("dies" in found[0].message) == (seen == "dies")
 
 
 class TestImages:
@@ -199,11 +219,11 @@ class TestPicture:
     def test_what_one_sees_comes_first(self, capsys: Capture) -> None:
         text = printed(capsys, file(RELU), "--noise", "500").splitlines()
         assert text[0] == "small, before any training: 1,000 inputs of N(0, 1), 500 values, std 1"
-        assert text[2].startswith("init xavier: the signal dies: std 0.5")
+        assert text[2].startswith("init xavier: the signal fades: std 0.5")
         assert text[2].endswith(" over 10 layers")
         assert text[3].split()[:4] == ["layer", "mean", "std", "dead"]
         assert [line.split()[0] for line in text[4:14]] == [f"hidden{k}" for k in range(1, 11)]
-        assert [line.split()[1] for line in text[-2:]] == ["dies", "stays"]
+        assert [line.split()[1] for line in text[-2:]] == ["fades", "stays"]
 
     @pytest.mark.parametrize("columns", [60, 80, 160])
     def test_it_fits_on_a_terminal(self, columns: int) -> None:

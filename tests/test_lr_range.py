@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from cnnsearch import cli
+from cnnsearch import cli, runner
 from cnnsearch.config import load
+from cnnsearch.config.config import Config
+from cnnsearch.data import TrialData
+from cnnsearch.preflight import examine, lr_range
 from cnnsearch.preflight.lr_range import Sweep, proposal
+from cnnsearch.preflight.untrained import look
 from cnnsearch.render.curves import Curve, plot
 from cnnsearch.render.lr_range import yaml_line
 from cnnsearch.render.text import clean
@@ -52,6 +57,18 @@ def outcome(capsys: Capture, *words: str) -> Any:
     capsys.readouterr()
     assert cli.run(["check", *words, "--lr-range", "--json"]) == 0
     return json.loads(capsys.readouterr().out)
+
+
+def lacks(inits: list[str]) -> Any:
+    """A `make_network` for whose networks of these inits the memory is too small."""
+    make = runner.make_network
+
+    def made(config: Config, *arguments: Any) -> Any:
+        if config.model.init in inits:
+            raise torch.OutOfMemoryError("out of memory")
+        return make(config, *arguments)
+
+    return made
 
 
 def printed(capsys: Capture, *words: str) -> str:
@@ -95,6 +112,46 @@ class TestTest:
         assert len(params) == 4
         assert {p["optimizer"] for p in params} == {"sgd", "adam", "adamw"}
         assert {p["batchnorm"] for p in params} == {True, False}
+
+    def test_an_optimizer_is_tested_where_it_is_active(self, capsys: Capture) -> None:
+        more = SEARCH + "  optimizer: {choices: [sgd, adam], when: {batchnorm: true}}\n"
+        document = outcome(capsys, file(more))
+        assert document["combinations_total"] == 6
+        assert [one["params"] for one in document["combinations"]] == [
+            {"optimizer": optimizer, "init": "he", "batchnorm": norm}
+            for optimizer, norm in (("sgd", True), ("adam", True), ("sgd", False))
+        ]
+
+    def test_of_many_networks_few_are_looked_at(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        many = SEARCH.replace("[zeros, he]", "[zeros, he, xavier, glorot, orthogonal]")
+        many += "  activation: [relu, tanh, elu, gelu, silu, prelu]\n  optimizer: [sgd, adam]\n"
+        looked: list[Config] = []
+
+        def counted(config: Config, images: TrialData) -> Any:
+            looked.append(config)
+            return look(config, images)
+
+        monkeypatch.setattr("cnnsearch.preflight.lr_range.look", counted)
+        config = load(file(many))
+        chosen, total = lr_range.tested(config, examine(config, print, "small.yaml"))
+        assert (len(chosen), total, len(looked)) == (4, 120, 24)
+        assert len({repr(one.model) for one in looked}) == 24, "each network once"
+        assert all(one.params["init"] != "zeros" for one in chosen)
+
+    @pytest.mark.parametrize("lacking", [["he"], ["zeros", "he"]])
+    def test_what_cannot_be_trained_is_left_out(
+        self, lacking: list[str], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("cnnsearch.runner.make_network", lacks(lacking))
+        document = outcome(capsys, file())
+        assert {one["params"]["init"] for one in document["combinations"]} == {"zeros", "he"} - {
+            *lacking
+        }
+        if len(lacking) > 1:
+            assert cli.run(["check", file(), "--lr-range"]) == 0
+            told = capsys.readouterr()
+            assert "No network could be trained here" in told.out
+            assert "4 combinations could not be trained here" in told.err
 
     @pytest.mark.parametrize(
         ("field", "tamer", "wilder", "place"),
@@ -249,10 +306,35 @@ class TestPrint:
         assert cli.run(["check", file(), "--smoke", "--lr-range"]) == 2
         assert "exclude each other" in capsys.readouterr().err
 
-    def test_a_range_without_points_stays_without(self) -> None:
-        assert yaml_line(1e-4, 0.1, 0.01) == "lr: {low: 0.0001, high: 0.1, log: true}"
-        grid = yaml_line(1e-4, 0.1, Range(1e-5, 1.0, log=True, points=6))
-        assert grid == "lr: {low: 0.0001, high: 0.1, log: true, points: 6}"
+    @pytest.mark.parametrize(
+        "search", ["{trials: 4}", "{sampler: grid}", "{trials: 4, sampler: tpe}"]
+    )
+    @pytest.mark.parametrize(
+        ("lr", "points"),
+        [
+            ("lr: {low: 1e-5, high: 1.0, log: true, points: 9}", 9),
+            ("lr: {low: 0.1, high: 0.5, step: 0.2}", 3),
+            ("lr: [0.1, 0.2, 0.3, 0.4]", 4),
+            ("lr: [0.1]", 2),
+            ("lr: {choices: [0.1, 0.2, 0.3], when: {batchnorm: true}}", 3),
+            ("", 6),
+        ],
+    )
+    def test_the_line_loads(self, search: str, lr: str, points: int) -> None:
+        text = f"data: {{name: digits}}\nsearch: {search}\nspace:\n  batchnorm: [true, false]\n"
+        now = load(file(f"{text}  {lr}\n"))
+        line = yaml_line(1e-4, 0.1, now)
+        space = load(file(f"{text}  {line}\n")).space
+        assert space is not None
+        found = space["lr"]
+        assert isinstance(found, Range)
+        assert (found.low, found.high, found.log, found.step) == (1e-4, 0.1, True, None)
+        assert bool(found.when) == ("when" in lr)
+        kept = points if "grid" in search or "points" in lr else None
+        assert found.points == kept
+        if not lr:
+            grid = ", points: 6" if kept else ""
+            assert line == f"lr: {{low: 0.0001, high: 0.1, log: true{grid}}}"
 
 
 def axis(points: list[tuple[float, float]]) -> list[str]:

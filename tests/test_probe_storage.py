@@ -121,7 +121,7 @@ def hand_made() -> Trial:
         begun = study.begin(Start(0, "0", 1, 5, {"lr": 0.1, "init": "he", "batchnorm": True}))
         outcome = Outcome(State.DIVERGED, "loss inf at step 9 (epoch 3)", {"loss": 3e38, "step": 9})
         prepared = Prepared("cpu", 10, 123, 1000, 20, 0.15, first)
-        told = ending.ended(begun, outcome, prepared, epochs, "val_accuracy", "best")
+        told = ending.ended(begun, outcome, prepared, [epochs], "val_accuracy", "best")
         findings = (
             Finding("lr-too-high", None, 3.0, "It was lost."),
             Finding("bad-init", 1 / 3, 0.5, "seen"),

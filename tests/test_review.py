@@ -5,14 +5,27 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from scipy import stats
 
 from cnnsearch import review
+from cnnsearch.config import load
 from cnnsearch.config.config import Config
-from cnnsearch.records import Diagnosis, Finding, Params, State, Trial
+from cnnsearch.diagnose import diagnose
+from cnnsearch.records import (
+    Diagnosis,
+    EpochResult,
+    Finding,
+    LayerProbe,
+    Params,
+    Probe,
+    State,
+    Trial,
+)
 from cnnsearch.review import Advice, Edge
 from cnnsearch.review.chance import at_least, binomial_tail, enriched
 from cnnsearch.review.edges import extended
@@ -27,6 +40,11 @@ SPACE: Space = {
     "batchnorm": Choice((True, False)),
 }
 Ends = Callable[[Params], tuple[float | None, Sequence[str]]]
+
+
+LAYERS = [LayerProbe(name, 10, 0.1, 0.5, 0.1, None, 0.05, 0.5, 0.002) for name in "ab"]
+PROBE = Probe(2.4, tuple(LAYERS), 2.4, 0.1)
+STILL = replace(PROBE, layers=tuple(replace(one, update_ratio=1e-6) for one in LAYERS))
 
 
 def number(params: Params, name: str = "lr") -> float:
@@ -254,6 +272,63 @@ def test_a_fault_of_all_trials() -> None:
     assert advice.change == {}
 
 
+WHEN = (Condition("batchnorm", (True,)),)
+
+
+@pytest.mark.parametrize("sampler", ["random", "grid"])
+@pytest.mark.parametrize(
+    ("lr", "points"),
+    [
+        (Range(1e-6, 1e-5, log=True, points=4), 4),
+        (Range(1e-6, 1e-5, step=3e-6), 4),
+        (Range(1e-6, 1e-5, log=True, points=4, when=WHEN), 4),
+        (Choice((1e-6, 3e-6, 1e-5)), 3),
+        (Choice((1e-6, 1e-5), WHEN), 2),
+        (None, 6),
+    ],
+)
+@pytest.mark.parametrize("rule", ["lr-too-low", "lr-too-high"])
+def test_another_range_of_lr_loads(
+    rule: str, lr: Range | Choice | None, points: int, sampler: str, tmp_path: Path
+) -> None:
+    space: Space = {"batchnorm": Choice((True, False)), "init": Choice(("he", "xavier"))}
+    space = {**space, "lr": lr} if lr else space
+    trials = [
+        t for t in study(60, lambda _: (0.12, (rule,)), space)
+        if "lr" in t.params or not lr
+    ]  # fmt: skip
+    [advice] = [one for one in advised(trials, space, sampler=sampler) if one.change]
+    plain = digits_config("s", space, sampler=sampler).plain()
+    plain["space"] |= advice.change["space"]
+    (tmp_path / "next.yaml").write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
+    found = (load(str(tmp_path / "next.yaml")).space or {})["lr"]
+    assert isinstance(found, Range)
+    assert (found.log, found.step) == (True, None)
+    assert found.when == (lr.when if lr else ())
+    kept = isinstance(lr, Range) and lr.points is not None
+    assert found.points == (points if sampler == "grid" or kept else None)
+    end = 0.01 if lr is None else 1e-5 if rule == "lr-too-low" else 1e-6
+    assert (found.low if rule == "lr-too-low" else found.high) == pytest.approx(end)
+
+
+def test_one_change_a_hyperparameter() -> None:
+    """A high lr diverges, and of what is left most were too high still: lr is told once."""
+
+    def high(params: Params) -> tuple[float | None, Sequence[str]]:
+        if number(params) > 0.1:
+            return None, ("lr-too-high",)
+        return 0.5 + number(params), ("lr-too-high",)
+
+    space: Space = {"lr": Range(1e-3, 1.0, log=True)}
+    trials = study(60, high, space)
+    cuts = [
+        one for one in advised(trials, space) if one.text.startswith("Lower the high end of lr")
+    ]
+    assert len(cuts) == 1, "else this tests nothing"
+    names = [name for one in advised(trials, space) for name in one.change["space"]]
+    assert names == ["lr"]
+
+
 def test_lr_is_not_moved_where_its_end_works() -> None:
     """Most are too slow, but not those with the highest lr."""
     space: Space = {"lr": LR}
@@ -284,6 +359,21 @@ def test_at_most_five() -> None:
         return (0.1, (bad, "not-learning")) if bad else (0.9, ("undertrained",))
 
     assert len(advised(study(2000, ends, space), space)) == 5
+
+
+def test_what_crept_on_above_chance_is_not_wasted() -> None:
+    """lr-too-low of a trial that is better than guessing: it learned, though slowly."""
+    losses = enumerate((2.38, 2.37, 2.36), 1)
+    epochs = tuple(EpochResult(e, 0.1, loss, 0.3, loss, 0.3, 1.0, PROBE) for e, loss in losses)
+    facts = {"first_loss": 2.4, "chance": 0.1, "validation_images": 1000}
+    crept = replace(trial(0, {"lr": 0.1}, 0.3), curve=epochs, probe=PROBE, facts=facts)
+    diagnosis = diagnose(crept)
+    assert diagnosis is not None
+    assert diagnosis.verdict == "lr-too-low"
+    assert not review.wasted(replace(crept, diagnosis=diagnosis))
+    still = [replace(e, val_accuracy=0.1, probe=STILL) for e in epochs]
+    lost = replace(crept, curve=tuple(still))
+    assert review.wasted(replace(lost, diagnosis=diagnose(lost)))
 
 
 # Edges
@@ -367,6 +457,7 @@ def test_natural_limits_are_no_edges(name: str) -> None:
         ("step_factor", Range(0.1, 1.0), "high", None),
         ("batch_size", Range(16, 256, log=True, integer=True), "low", 2),
         ("lr", Range(0.1, 0.1), "high", None),
+        ("lr", Range(0.1, 0.5, step=0.1), "high", 0.7),
     ],
 )
 def test_extended_ranges(name: str, old: Range, side: Any, expected: float | None) -> None:

@@ -347,7 +347,7 @@ def test_a_link_to_the_database_has_the_same_lock() -> None:
 def test_several_first_runs_make_one_database() -> None:
     """Each makes the tables if there are none; started together, once they all have loaded."""
     code = (
-        "import sys; from cnnsearch.study.store import open_storage;"
+        "import sys; from cnnsearch.study.database import open_storage;"
         "print('ready', flush=True); sys.stdin.readline(); open_storage('new.db')"
     )
     processes = [

@@ -16,6 +16,7 @@ import torch
 from cnnsearch import catalog, cli
 from cnnsearch.config import load
 from cnnsearch.config.config import Config
+from cnnsearch.config.sections import Folds
 from cnnsearch.data import TrialData, prepare
 from cnnsearch.data import load as load_images
 from cnnsearch.plan import samples
@@ -30,11 +31,13 @@ from cnnsearch.preflight.combinations import (
 )
 from cnnsearch.preflight.overfit import STEPS, best, overfit
 from cnnsearch.preflight.pace import Pace, pace
-from cnnsearch.preflight.smoke import Cost
+from cnnsearch.preflight.smoke import Cost, _like_a_real_one
 from cnnsearch.preflight.untrained import Penalty, look, penalty
-from cnnsearch.records import Params
+from cnnsearch.records import Params, State, Trial
+from cnnsearch.render.smoke import penalty_lines, time_lines
 from cnnsearch.runner import settle
 from cnnsearch.space import Choice, Condition, Range, Space
+from cnnsearch.study import attributes
 from tests.builders import digits_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -134,6 +137,33 @@ class TestCombinations:
     ) -> None:
         (one,) = combinations(digits_config(space={"lr": lr}))
         assert one.rates == pytest.approx(rates)
+
+    def test_the_ends_of_a_searched_structure(self) -> None:
+        space: Space = {
+            "hidden": Choice(([32, 16], [8], [8, 8, 8], [64])),
+            "kernel": Choice((3, 5)),
+            "dropout": Choice((0.0, 0.5)),
+            "init": Choice(("he", "zeros")),
+            "preprocess": Choice(("none", "standardize"), (Condition("init", ("zeros",)),)),
+        }
+        he, zeros = combinations(digits_config(space=space))
+        assert he.held == {"hidden": [32, 16], "kernel": 3}
+        ends = [(end.model.hidden, end.model.kernel, end.model.init) for end in he.ends]
+        assert ends == [([8], 3, "he"), ([8, 8, 8], 5, "he")]
+        assert [end.data.preprocess for end in zeros.ends] == ["none", "standardize"]
+        (fixed,) = combinations(digits_config(space={"dropout": Choice((0.0, 0.5))}))
+        assert (fixed.ends, fixed.held) == ((), {})
+
+    def test_an_inactive_optimizer_is_the_fixed_one(self) -> None:
+        space: Space = {
+            "batchnorm": Choice((True, False)),
+            "optimizer": Choice(("sgd", "adam"), (Condition("batchnorm", (True,)),)),
+        }
+        found = combinations(digits_config(space=space), ("optimizer", "batchnorm"))
+        assert [(c.params, c.config.train.optimizer, c.config.model.batchnorm) for c in found] == [
+            ({"optimizer": name, "batchnorm": norm}, name, norm)
+            for name, norm in (("sgd", True), ("adam", True), ("sgd", False))
+        ]
 
     @pytest.mark.parametrize(("decay", "expected"), [
         (None, 1.0), (Choice((0.0,)), 1.0), (Range(1e-5, 1e3, log=True), 1e3),
@@ -259,6 +289,55 @@ class TestTime:
         assert all(8 <= epochs.count(value) <= 12 for value in (1, 2, 5, 9))
         assert len(samples(digits_config(trials=2), 2, 40)) == 2
 
+    def test_what_is_written_is_as_large_as_a_real_trial(self) -> None:
+        config = digits_config(space={"lr": Range(0.1, 1.0)}, epochs=7)
+        run = config.at({}, 0)
+        run = replace(run, data=run.data.model_copy(update={"validation": Folds(folds=3)}))
+        begun = Trial(0, 0, "0", 1, State.RUNNING, None, {}, 0, None, None, None, 0, None)
+        written = attributes.of_end(_like_a_real_one(begun, run))
+        assert len(written[attributes.CURVE]["val_loss"]) == 7
+        assert [len(fold["val_loss"]) for fold in written[attributes.FOLDS]] == [7, 7, 7]
+        assert len(written[attributes.PROBES]["loss"]) == 8
+        assert len(written[attributes.PROBES]["std"][0]) == 3
+        without = attributes.of_end(_like_a_real_one(begun, replace(run, diagnose=False)))
+        assert attributes.PROBES not in without
+
+    def test_jobs_are_those_that_run_would_be_given(self, tmp_path: Path, capsys: Capture) -> None:
+        path = written(tmp_path, ZEROS)
+        for jobs in ("1", "3", "0"):
+            assert cli.run(["check", path, "-j", jobs]) == 0
+            assert f"{max(1, int(jobs))} at a time on cpu" in capsys.readouterr().out
+        assert cli.run(["check", path, "--smoke", "-j", "1", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["smoke"]["time"]["jobs"] == 1
+
+    def test_a_pruner_is_not_foreseen_and_that_is_said(self) -> None:
+        time: dict[str, Any] = {
+            "seconds": 60.0, "trials": 4, "jobs": 1, "trial_seconds": 9.0, "start_seconds": 1.0,
+            "sampled_diverged": 0, "pruner": "median",
+        }  # fmt: skip
+        [line] = time_lines(time, "cpu")
+        assert line.endswith(", without pruning (median will stop some earlier)")
+        assert "pruning" not in time_lines({**time, "pruner": "none"}, "cpu")[0]
+
+
+@pytest.mark.parametrize(("expected", "right", "told"), [
+    ((1.0, 1.0, None), (True, True, True), "in 2 of 2; 1 without a formula"),
+    ((1.0, 1.0, 1.0), (True, False, True), "in 2 of 3"),
+    ((None, None, None), (True, True, True), None),
+])  # fmt: skip
+def test_a_scheme_without_a_formula_is_no_failure(
+    expected: Sequence[float | None], right: Sequence[bool], told: str | None
+) -> None:
+    combinations = [
+        {"tried": True, "penalty_expected": one, "penalty_right": ok, "weight_decay": 1.0}
+        for one, ok in zip(expected, right, strict=True)
+    ]
+    lines = penalty_lines({"combinations": [*combinations, {"tried": False}]})
+    assert bool(lines) == (told is not None)
+    if told is not None:
+        assert told in lines[0]
+        assert ("formula" in lines[0]) == ("formula" in told)
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
@@ -314,6 +393,27 @@ class TestCheck:
         assert len(talk.splitlines()) == 1
         assert [p.name for p in tmp_path.iterdir() if "xdg" not in p.name] == ["digits.yaml"]
 
+    def test_of_a_searched_depth_only_what_holds_for_all_is_claimed(
+        self, tmp_path: Path, capsys: Capture
+    ) -> None:
+        deep = [24] * 6
+        path = written(
+            tmp_path,
+            f"""\
+search: {{trials: 4, pruner: median}}
+space: {{init: [he, normal:0.05], hidden: [{deep}, [16]]}}
+""",
+        )
+        assert cli.run(["check", path, "--smoke", "-S", "conv=[]", "-S", "lr=0.05", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)["smoke"]
+        _, small = found["combinations"]
+        assert [one["rule"] for one in small["findings"]] == ["bad-init"]
+        problems = {one["problem"]: one for one in found["problems"]}
+        assert "bad-init" not in problems, "[16] has it not"
+        assert problems["not-learned"]["where"] == "init normal:0.05"
+        assert problems["not-learned"]["message"].endswith(f" Only hidden {deep} was tried.")
+        assert found["time"]["pruner"] == "median"
+
     def test_a_mistake_is_still_refused(self, tmp_path: Path, capsys: Capture) -> None:
         path = written(tmp_path, "search: {trials: 2}\nspace: {conv: [[8, 8, 8, 8, 8]]}\n")
         assert cli.run(["check", path, "--smoke"]) == 2
@@ -347,6 +447,32 @@ class TestRun:
     def test_not_with_diagnose_false(self, tmp_path: Path, capsys: Capture) -> None:
         path = written(tmp_path, ZEROS)
         assert warned(capsys, path, "-S", "diagnose=false") == []
+
+    @pytest.mark.parametrize(("hidden", "told"), [
+        ("[[16, 16], [8, 8, 8, 8, 8, 8, 8, 8]]", False),
+        ("[[8, 8, 8, 8, 8, 8, 8, 8], [16, 16]]", False),
+        ("[[16, 16, 16, 16, 16, 16], [8, 8, 8, 8, 8, 8, 8, 8]]", True),
+    ])  # fmt: skip
+    def test_only_what_holds_for_all_depths_is_claimed(
+        self, hidden: str, told: bool, tmp_path: Path, capsys: Capture
+    ) -> None:
+        """normal:0.05 dies away in many layers, not in two."""
+        rest = f"search: {{sampler: grid}}\nspace: {{init: [he, normal:0.05], hidden: {hidden}}}\n"
+        lines = warned(capsys, written(tmp_path, rest), "-S", "conv=[]")
+        claimed = [line for line in lines if "init normal:0.05 (2 of 4 trials): bad-init." in line]
+        assert bool(claimed) == told
+
+    def test_what_cannot_be_looked_at_ends_nothing(
+        self, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def lacking(config: Config, images: TrialData) -> Any:
+            if config.model.init == "he":
+                raise torch.OutOfMemoryError("out of memory")
+            return look(config, images)
+
+        monkeypatch.setattr("cnnsearch.preflight.untrained.look", lacking)
+        (line,) = warned(capsys, written(tmp_path, ZEROS))
+        assert line.startswith("init zeros (")
 
     def test_three_lines_at_most(self, tmp_path: Path, capsys: Capture) -> None:
         lines = warned(capsys, written(tmp_path, MANY), "-S", "hidden=[8, 8, 8]")

@@ -86,7 +86,9 @@ def test_summary_is_talk_in_a_pipe(call: Any) -> None:
     assert lines[2] == (
         "next: cnnsearch run FILE, with the file it was started from (runs the 2 points left)"
     )
-    assert lines[3] == "next: cnnsearch show digits 3 (tells why it failed)"
+    assert lines[3] == (
+        "next: cnnsearch show digits 3 (tells why it failed); cnnsearch show digits best"
+    )
     assert "digits:" not in found.out
 
 
@@ -153,7 +155,7 @@ def test_trial_objects(call: Any) -> None:
     assert all(tuple(trial) == FIELDS for trial in trials)
     assert FIELDS == (
         "number", "point", "attempt", "state", "verdict", "value", "params", "epochs",
-        "best_epoch", "seconds", "findings", "reason", "seed",
+        "best_epoch", "seconds", "findings", "tags", "note", "hidden", "reason", "seed",
     )  # fmt: skip
     best = trials[0]
     assert best["params"] == {"lr": 0.1, "init": "normal:0.01", "batchnorm": False, "dropout": 0.0}

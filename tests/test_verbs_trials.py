@@ -65,7 +65,8 @@ def test_show_tells_of_other_attempts(call: Any) -> None:
 
 def test_show_as_json(call: Any) -> None:
     shown = json.loads(call("show", "digits", "1", "--json").out)
-    assert tuple(shown) == (*FIELDS, "curve", "probes", "config")
+    assert tuple(shown) == (*FIELDS, "curve", "probes", "facts", "config")
+    assert shown["facts"]["parameters"] == 12345
     assert list(shown["curve"][0]) == [
         "epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds"
     ]  # fmt: skip
@@ -271,7 +272,7 @@ def test_export_writes_the_folder_of_the_data_in_full(
     config = replace(config, data=config.data.model_copy(update={"root": "imgs"}))
     study = Study.claim(str(path), config, "images", 8)
     begun, told = study.begin(Start(0, "0", 1, 7, point(0.1))), SEVEN[0]
-    study.finish(ended(begun, told.outcome, None, told.curve, "val_accuracy", "best"))
+    study.finish(ended(begun, told.outcome, None, [told.curve], "val_accuracy", "best"))
     study.release()
     call("export", "rooted", "best", "-o", "best.yaml", "--storage", str(path))
     assert load(tmp_path / "best.yaml").data.root == str(tmp_path / "imgs")

@@ -142,7 +142,10 @@ class TestList:
     def test_counts_and_the_next_step_stand_above(self, call: Any) -> None:
         lines = call("list", "digits").err.splitlines()
         assert "verdicts: 1 ok, 1 lr-too-high, 1 overfit, 1 of-another-version" in lines
-        assert "next: cnnsearch show digits best; cnnsearch diagnose digits" in lines
+        assert (
+            "next: cnnsearch show digits 3 (tells why it failed); cnnsearch show digits best"
+            in lines
+        )
 
     @pytest.mark.parametrize(
         ("arguments", "expected"),
@@ -424,7 +427,7 @@ class TestRunTells:
         summary, trials = read.summary_and_trials(str(judged), "digits")
         lines = closing(summary, trials, 6, "again", interrupted=False)
         assert lines[1] == "verdicts: 1 ok, 1 lr-too-high, 1 overfit, 1 of-another-version"
-        assert lines[-1].endswith("; cnnsearch diagnose digits")
+        assert lines[-1].endswith("(tells why it failed); cnnsearch list digits")
         summary, trials = read.summary_and_trials(str(judged), "plain")
         assert "verdict" not in "".join(closing(summary, trials, 2, "again", interrupted=False))
 

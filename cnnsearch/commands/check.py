@@ -23,6 +23,8 @@ _SAMPLED = 40
 @click.argument("file")
 @click.option("-n", "--trials", type=int, metavar="TOTAL",
               help="As of run: number of trials in all.")  # fmt: skip
+@click.option("-j", "--jobs", type=click.IntRange(min=0), metavar="N",
+              help="As of run: worker processes, for the estimate.")  # fmt: skip
 @click.option("--smoke", is_flag=True,
               help="Try the search out: will it learn, and how long will it take?")  # fmt: skip
 @click.option("--lr-range", is_flag=True,
@@ -34,6 +36,7 @@ _SAMPLED = 40
 def command(
     file: str,
     trials: int | None,
+    jobs: int | None,
     smoke: bool,
     lr_range: bool,
     plot: bool,
@@ -71,19 +74,22 @@ def command(
     for note in notes:
         say(note)
     ready = examine(config, say, file, sets)
+    if config.stages:
+        trials = _examine_stages(config, file)
     if lr_range:
         return _lr_range(config, ready, plot, as_json)
     found = networks(config, ready)
     if smoke:
-        return _smoke(config, ready, found, trials, as_json)
+        return _smoke(config, ready, found, (trials, jobs), as_json)
     seconds = estimate_seconds(_samples(config, trials), ready)
     if as_json:
         output.write_json(_document(config, ready, found, seconds, trials))
         return None
     for network in found:
         _print_network(network)
-    count, jobs = _count_and_jobs(config, ready, trials)
-    time = f"time      {_time(seconds, count, jobs)} on {ready.device}"
+    count, at_once = _count_and_jobs(config, ready, trials, jobs)
+    time = f"time      {_time(seconds, count, at_once)} on {ready.device}"
+    time += _stages_time(config, ready, jobs)
     lines = _summary(config, ready, found, trials, [time])
     output.write_lines([[(line, "")] for line in lines], wrap=True)  # what a screen still shows
     return None
@@ -107,24 +113,37 @@ def _lr_range(config: Config, ready: Preflight, plot: bool, as_json: bool) -> No
     chosen, total = lr_range.tested(config, ready)
     say(f"{config.study}: the learning rate grows over {lr_range.STEPS} steps, for "
         f"{len(chosen)} of {counted(total, 'combination')} ...")  # fmt: skip
-    sweeps = [lr_range.sweep(combination, ready) for combination in chosen]
+    every = [lr_range.sweep(combination, ready) for combination in chosen]
+    sweeps = [sweep for sweep in every if sweep is not None]
+    if len(sweeps) < len(every):
+        say(f"{counted(len(every) - len(sweeps), 'combination')} could not be trained here; too "
+            "little memory is the usual cause")  # fmt: skip
     found = lr_range.document(sweeps, total, config)
     if as_json:
         output.write_json(found)
         return
-    print_lr_range(found, (config.space or {}).get("lr", config.train.lr), plot)
+    print_lr_range(found, config, plot)
 
 
 def _smoke(
-    config: Config, ready: Preflight, found: Sequence[Network], trials: int | None, as_json: bool
+    config: Config,
+    ready: Preflight,
+    found: Sequence[Network],
+    wanted: tuple[int | None, int | None],
+    as_json: bool,
 ) -> None:
-    """The check that trains: what is printed last is what a screen still shows."""
+    """The check that trains: what is printed last is what a screen still shows.
+
+    Args:
+        wanted: trials and jobs, as the command line asks for them.
+    """
     from cnnsearch.preflight import smoke, smoke_document
     from cnnsearch.render import output
     from cnnsearch.render.smoke import penalty_lines, print_smoke, problem_lines, time_lines
     from cnnsearch.render.talk import say
 
-    count, jobs = _count_and_jobs(config, ready, trials)
+    trials, _ = wanted
+    count, jobs = _count_and_jobs(config, ready, *wanted)
     points = _samples(config, trials, max(_SAMPLED, 2 * jobs))
     say(f"{config.study}: trying it out, this may take a minute or two ...")
     told = smoke_document(smoke(config, points, count, jobs))
@@ -145,13 +164,17 @@ def _samples(config: Config, trials: int | None, most: int = 3) -> Sequence[Conf
     return [config] if config.space is None else samples(config, planned(config, trials), most)
 
 
-def _count_and_jobs(config: Config, ready: Preflight, trials: int | None) -> tuple[int, int]:
-    """Trials in all, and at a time."""
+def _count_and_jobs(
+    config: Config, ready: Preflight, trials: int | None, jobs: int | None = None
+) -> tuple[int, int]:
+    """Trials in all, and at a time; `jobs` as run has it, where 0 is one after the other."""
     from cnnsearch.plan import planned
     from cnnsearch.preflight import default_jobs
 
     count = 1 if config.space is None else planned(config, trials)
-    return count, min(default_jobs(ready.device, config.threads), count)
+    if jobs is None:
+        jobs = default_jobs(ready.device, config.threads)
+    return count, max(1, min(jobs, count))
 
 
 def _summary(
@@ -169,7 +192,7 @@ def _summary(
     lines = [
         f"data      {config.data.name}: images of {shape}, {split.classes} classes; "
         f"{split.train_size} to train, {split.validation_size} to validate, "
-        f"{split.test_size} to test"
+        f"{split.test_size} to test{_in_folds(config)}"
     ]
     if config.search is None or config.space is None:
         lines.insert(0, f"run       {config.study}: one trial of {config.train.epochs} epochs")
@@ -177,6 +200,7 @@ def _summary(
         count, _ = _count_and_jobs(config, ready, trials)
         what = f"{counted(count, 'trial')}, {config.search.sampler} over {', '.join(config.space)}"
         lines.insert(0, f"search    {config.study}: {what}")
+        lines[1:1] = _stages(config)
     lines.extend(time)
     counts = [network.measured.parameters for network in found]
     several = f"{min(counts):,} to {max(counts):,}" if len(counts) > 1 else f"{counts[0]:,}"
@@ -185,6 +209,47 @@ def _summary(
     lines.append(f"memory    about {memory / 2**20:,.0f} MiB a trial at most, "
                  "beside the images and torch")  # fmt: skip
     return lines
+
+
+def _examine_stages(config: Config, file: str) -> int | None:
+    """Find what would make trials of later stages fail; the first one's number of trials."""
+    from cnnsearch.preflight import examine
+    from cnnsearch.stages import Chain
+
+    first, *others = Chain(config).outlines()
+    for outline in others:
+        if (outline.data, outline.model) != (first.data, first.model):
+            examine(outline, lambda _: None, file)
+    return config.stages[0].trials
+
+
+def _stages_time(config: Config, ready: Preflight, jobs: int | None) -> str:
+    """What all stages take; the ranges are narrower then, which changes little."""
+    from cnnsearch.plan import samples
+    from cnnsearch.preflight import estimate_seconds
+    from cnnsearch.render.text import seconds_text
+    from cnnsearch.stages import Chain
+
+    chain, total = Chain(config), 0.0
+    for number, outline in enumerate(chain.outlines() if config.stages else [], 1):
+        count = chain.planned(number, outline)
+        _, at_once = _count_and_jobs(outline, ready, count, jobs)
+        total += (estimate_seconds(samples(outline, count), ready) or 0.0) * count / at_once
+    return f"; all stages about {seconds_text(total)}" if total else ""
+
+
+def _stages(config: Config) -> list[str]:
+    """The plan of a chain; what else is told is of its first stage."""
+    from cnnsearch.stages import Chain, plan_lines
+
+    if not config.stages:
+        return []
+    first, *others = plan_lines(Chain(config))
+    return [f"stages    {first}", *(f"          {line}" for line in others)]
+
+
+def _in_folds(config: Config) -> str:
+    return f"; {config.data.folds} folds, each validated on once" if config.data.folds > 1 else ""
 
 
 def _time(seconds: float | None, count: int, jobs: int) -> str:

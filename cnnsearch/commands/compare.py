@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cnnsearch import ranking
+from cnnsearch.commands.compare_searches import compare_searches
 from cnnsearch.commands.options import json_option, storage_option
 from cnnsearch.commands.references import (
     Picked,
@@ -60,7 +61,11 @@ _MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 @click.command("compare")
 @references_argument("STUDY TRIAL...")
-@click.option("--by", metavar="NAME", help="Groups of a study's trials by a hyperparameter.")
+@click.option(
+    "--by",
+    metavar="NAME",
+    help="A hyperparameter that makes groups; or sampler, see above.",
+)
 @click.option("--all-rows", is_flag=True, help="Also rows in which the trials are equal.")
 @json_option
 @click.option("--md", "form", flag_value="md", help="Print the table in Markdown.")
@@ -73,20 +78,27 @@ def command(
     form: str | None,
     storage: str,
 ) -> None:
-    """Compare 2 to 8 trials side by side, or groups of trials (--by).
+    """Compare trials side by side, groups of trials, or searches.
 
-    TRIAL is a number, best, last, top:5, 3,7,9 or 4-8; trials of several studies are written
-    STUDY/TRIAL.
+    2 to 8 trials are laid side by side. TRIAL is a number, best, last, top:5, 3,7,9 or 4-8; trials
+    of several studies are written STUDY/TRIAL. --by NAME compares groups of a study's trials.
+
+    --by sampler takes 2 to 8 studies of the same file and shows what each had found after so many
+    trials and epochs, in the order in which its trials began, and how many values it tried.
 
     \b
     Examples:
       cnnsearch compare digits top:3
       cnnsearch compare digits/best cifar-coarse/4
       cnnsearch compare digits --by activation
+      cnnsearch compare digits-random digits-grid --by sampler
     """
     if as_json and form:
         raise InputError("--json and --md together. Write one of them.")
     table_form = Form(form or "columns")
+    if by == "sampler":
+        compare_searches(storage, references, as_json, table_form)
+        return
     if by is not None:
         _compare_groups(storage, references, by, as_json, table_form)
         return
@@ -296,7 +308,7 @@ def _of_one_study(storage: str, references: Sequence[str]) -> tuple[StudySummary
     """A study named alone with the last attempts of all its points, or with the trials picked."""
     if len(references) == 1 and "/" not in references[0]:
         summary, attempts = study(storage, references[0])
-        return summary, ranking.last_attempts(attempts)
+        return summary, ranking.shown(attempts)
     picked = pick(storage, references)
     if len({one.summary.name for one in picked}) > 1:
         raise InputError("--by groups the trials of one study. Write cnnsearch compare STUDY --by.")

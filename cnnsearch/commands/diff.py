@@ -1,7 +1,8 @@
-"""`cnnsearch diff`: what differs between two configs."""
+"""`cnnsearch diff`: what differs between two configs, and between what two trials ran on."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import click
 from cnnsearch.commands.options import storage_option
 from cnnsearch.commands.references import Studies, config_of, pick_one
 from cnnsearch.errors import InputError
+from cnnsearch.records import Trial
 from cnnsearch.render import output
+from cnnsearch.render.environment import environment_changes, environment_of
 from cnnsearch.render.output import Line
+from cnnsearch.render.talk import say
 
 
 @click.command("diff")
@@ -19,10 +23,11 @@ from cnnsearch.render.output import Line
 @click.argument("second", metavar="B")
 @storage_option
 def command(first: str, second: str, storage: str) -> None:
-    """Show the unified diff of two trials' or files' configs.
+    """Show the diff of two configs, and of what two trials ran on.
 
     A and B are STUDY/TRIAL or config files. Files are compared by what they say, with every
-    default written out; order and comments do not count.
+    default written out; order and comments do not count. Of two trials, versions, device,
+    processor, threads, images (data) and the git commit of the working folder are compared too.
 
     \b
     Examples:
@@ -30,22 +35,57 @@ def command(first: str, second: str, storage: str) -> None:
       cnnsearch diff digits/best best.yaml
     """
     studies: Studies = {}
-    before, after = (_text(name, storage, studies).splitlines() for name in (first, second))
-    lines = list(unified_diff(before, after, first, second, lineterm=""))
+    before, after = (_read(name, storage, studies) for name in (first, second))
+    old, new = before.config.splitlines(), after.config.splitlines()
+    lines = list(unified_diff(old, new, first, second, lineterm=""))
+    ran_on = _ran_on(before, after)
+    if ran_on:
+        lines = [*(lines or [f"--- {first}", f"+++ {second}"]), *ran_on]
     if not lines:
-        click.echo(f"No difference between {first} and {second}.", err=True)
+        say(f"No difference between {first} and {second}.")
     output.write_lines(_coloured(line) for line in lines)
 
 
-def _text(name: str, storage: str, studies: Studies) -> str:
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """What is compared.
+
+    Args:
+        config: as YAML.
+        trial: None of a file.
+    """
+
+    name: str
+    config: str
+    trial: Trial | None = None
+
+
+def _read(name: str, storage: str, studies: Studies) -> _Side:
     from cnnsearch.config import load, to_yaml
 
     path = Path(name)
     if path.is_file() or path.suffix in (".yaml", ".yml"):
-        return to_yaml(load(path))
+        return _Side(name, to_yaml(load(path)))
     if "/" not in name:
         raise InputError(f"{name!r}: no such file. Write a config file, or STUDY/TRIAL.")
-    return to_yaml(config_of(pick_one(storage, [name], studies)))
+    picked = pick_one(storage, [name], studies)
+    return _Side(name, to_yaml(config_of(picked)), picked.trial)
+
+
+def _ran_on(before: _Side, after: _Side) -> list[str]:
+    """What the trials ran on, as far as it differs; where only one tells it, nothing but talk."""
+    if before.trial is None or after.trial is None:
+        return []
+    silent = [one for one in (before, after) if one.trial and not environment_of(one.trial)]
+    if len(silent) == 1:
+        say(f"What {silent[0].name} ran on was not stored, so only the configs are compared.")
+    if silent:
+        return []
+    lines = ["@@ what they ran on @@"]
+    for name, old, new in environment_changes(before.trial, after.trial):
+        lines += [f"-{name}: {old}"] if old is not None else []
+        lines += [f"+{name}: {new}"] if new is not None else []
+    return lines if len(lines) > 1 else []
 
 
 def _coloured(line: str) -> Line:

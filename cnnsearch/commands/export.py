@@ -90,13 +90,13 @@ def _config_text(picked: Picked) -> str:
     if trial.value is not None:
         value = f", {objective(picked.summary)} {measure(trial.value)}"
     return to_yaml(
-        _with_whole_root(config_of(picked)),
+        with_whole_root(config_of(picked)),
         f"Trial {trial.number} of study {picked.summary.name} ({trial.state}{value}), "
         f"exported by cnnsearch {__version__}.\nRun it again: cnnsearch train FILE",
     )
 
 
-def _with_whole_root(config: Config) -> Config:
+def with_whole_root(config: Config) -> Config:
     """The config with the folder of its data in full, so that it runs from any folder."""
     root = config.data.root
     if root is None:

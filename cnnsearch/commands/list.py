@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -12,37 +11,32 @@ import click
 
 from cnnsearch import ranking
 from cnnsearch.commands.options import json_option, storage_option
+from cnnsearch.commands.overview import list_chain, list_studies
 from cnnsearch.diagnose import OK
 from cnnsearch.errors import InputError
 from cnnsearch.records import State, StudySummary, Trial
 from cnnsearch.render import output
-from cnnsearch.render.output import Line
 from cnnsearch.render.table import (
     GAP,
     REASON_WIDTH,
-    Column,
     Form,
     Table,
     needed_width,
     print_table,
 )
-from cnnsearch.render.text import age_text, counted, measure
+from cnnsearch.render.talk import say
+from cnnsearch.render.text import counted
 from cnnsearch.render.trials import (
     FIELDS,
     OUTCOME,
     all_columns,
     cell,
-    counts_text,
     objective,
-    objective_text,
-    params_text,
     sort_key,
-    state_style,
     trial_object,
     trials_table,
     varying,
 )
-from cnnsearch.render.verdicts import verdict_counts, verdicts_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +49,8 @@ class _Wanted:
     top: int | None
     cols: str | None
     all_attempts: bool
+    tags: tuple[str, ...] = ()
+    hidden: bool = False
 
 
 @click.command("list")
@@ -65,6 +61,8 @@ class _Wanted:
 @click.option(
     "--state", "states", multiple=True, metavar="STATES", help="Only these: complete,pruned"
 )
+@click.option("--tag", "tags", multiple=True, metavar="NAME", help="Only trials with this tag.")
+@click.option("--hidden", is_flag=True, help="Also trials that were hidden.")
 @click.option("--where", metavar="CONDITION", help="Only trials that meet it, see above.")
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="Only the first N.")
 @click.option("--cols", metavar="NAMES", help="Columns besides the number: lr,seconds; or all.")
@@ -80,12 +78,14 @@ def command(
 
     Without --cols only hyperparameters that vary are shown; CSV and JSON hold all. In a condition
     stand comparisons, and, or, not, in; the trials' fields (number, point, attempt, state, verdict,
-    value, epochs, best_epoch, seconds, findings, seed) and hyperparameters. The objective's name,
-    val_accuracy or val_loss, stands for value. What a trial does not have meets no comparison.
+    value, epochs, best_epoch, seconds, findings, tags, note, hidden, seed) and hyperparameters. The
+    objective's name, val_accuracy or val_loss, stands for value. What a trial does not have meets
+    no comparison.
 
-    The verdict is the most severe of a trial's findings; cnnsearch show tells what it means. States
-    and verdicts need no quotes. On a narrow terminal the state of a trial without a value stands in
-    its value's place, and the reason of a trial whose verdict tells it is left to show.
+    The verdict is the most severe of a trial's findings; cnnsearch show tells what it means.
+    States, verdicts and tags need no quotes; a tag that is also a name or a number does. On a
+    narrow terminal the state of a trial without a value stands in its value's place, and the reason
+    of a trial whose verdict tells it is left to show.
 
     \b
     Examples:
@@ -94,6 +94,7 @@ def command(
       cnnsearch list digits --where "lr < 1e-3 and batchnorm" --sort -seconds
       cnnsearch list digits --where "init in (he, 'normal:0.01')" --csv
       cnnsearch list digits --where "verdict == ok or overfit in findings"
+      cnnsearch list digits --where "finalist in tags and 'rerun' in note"
     """
     given = [
         option for option, on in (("--json", as_json), ("--csv", as_csv), ("--md", as_md)) if on
@@ -104,65 +105,13 @@ def command(
     if as_json and choice.cols is not None:
         raise InputError("--json and --cols together: JSON holds every field. Write --csv.")
     form = Form.CSV if as_csv else Form.MARKDOWN if as_md else Form.COLUMNS
+    chooses = choice != _Wanted((), None, None, None, None, False)
     if study is None:
-        if choice != _Wanted((), None, None, None, None, False):
+        if chooses:
             raise InputError("options that choose trials need a study: cnnsearch list STUDY ...")
-        _list_studies(storage, as_json, form)
-    else:
+        list_studies(storage, as_json, form)
+    elif not list_chain(storage, study, chooses, as_json, form):
         _list_trials(storage, study, choice, as_json, form)
-
-
-def _list_studies(storage: str, as_json: bool, form: Form) -> None:
-    from cnnsearch.study import read
-
-    summaries = read.summaries(storage)
-    if as_json:
-        output.write_json([_study_object(summary) for summary in summaries])
-        return
-    if not summaries:
-        click.echo(f"No studies in {storage}. Start one: cnnsearch run FILE", err=True)
-        if form is Form.COLUMNS:
-            return
-    states = [
-        state for state in State if form is Form.CSV or any(s.counts.get(state) for s in summaries)
-    ]
-    columns = (
-        Column("study"),
-        *(Column(str(state), right=True, style=_count_style(state)) for state in states),
-        Column("best", measure, right=True),
-        Column("last change", _age, _moment),
-    )
-    rows = [
-        [s.name, *(s.counts.get(state, 0) for state in states), s.best, s.updated or s.started]
-        for s in summaries
-    ]
-    print_table(Table(columns, rows), form)
-
-
-def _study_object(summary: StudySummary) -> dict[str, Any]:
-    return {
-        "study": summary.name,
-        "counts": {str(state): summary.counts.get(state, 0) for state in State},
-        "planned": summary.planned,
-        "best": summary.best,
-        "direction": summary.direction,
-        "started": summary.started,
-        "updated": summary.updated,
-    }
-
-
-def _count_style(state: State) -> Any:
-    return lambda count: state_style(state) if count else "dim"
-
-
-def _age(then: float | None) -> str:
-    return age_text(then, time.time())
-
-
-def _moment(then: float | None) -> str:
-    from datetime import UTC, datetime
-
-    return "" if then is None else datetime.fromtimestamp(then, UTC).isoformat(timespec="seconds")
 
 
 def _list_trials(storage: str, prefix: str, wanted: _Wanted, as_json: bool, form: Form) -> None:
@@ -171,19 +120,33 @@ def _list_trials(storage: str, prefix: str, wanted: _Wanted, as_json: bool, form
     summary, attempts = study(storage, prefix)
     names = _Names(summary, attempts)
     candidates = attempts if wanted.all_attempts else ranking.last_attempts(attempts)
-    chosen = _chosen(candidates, names, wanted)
+    met = _chosen(candidates, names, wanted)
+    chosen = [trial for trial in met if wanted.hidden or not trial.hidden]
     shown = chosen[: wanted.top]
     if as_json:
         output.write_json([trial_object(trial) for trial in shown])
-        return
-    columns = _columns(chosen, names, wanted, form)
-    if form is Form.COLUMNS:
-        _print_summary(summary, attempts)
-    if shown or form is not Form.COLUMNS:
-        print_table(_table(shown, columns, form is Form.COLUMNS and wanted.cols is None), form)
-    elif attempts:
-        count = counted(len(candidates), "attempt" if wanted.all_attempts else "trial")
-        click.echo(f"None of the {count} meets the conditions.", err=True)
+    else:
+        columns = _columns(chosen, names, wanted, form)
+        if form is Form.COLUMNS:
+            _print_summary(summary, attempts)
+        if shown or form is not Form.COLUMNS:
+            print_table(_table(shown, columns, form is Form.COLUMNS and wanted.cols is None), form)
+        elif attempts and not met:
+            count = counted(len(candidates), "attempt" if wanted.all_attempts else "trial")
+            say(f"None of the {count} meets the conditions.")
+    _say_what_is_missing(attempts, len(met) - len(chosen), wanted)
+
+
+def _say_what_is_missing(attempts: Sequence[Trial], left_out: int, wanted: _Wanted) -> None:
+    """Tags that no trial has, and hidden trials that met the conditions."""
+    there = sorted({tag for trial in attempts for tag in trial.tags})
+    for tag in wanted.tags:
+        if tag not in there:
+            near = get_close_matches(tag, there, 1)
+            tags = f"Tags: {', '.join(there)}." if there else "No trial has a tag."
+            say(f"--tag: no trial has {tag!r}. {f'Did you mean {near[0]}?' if near else tags}")
+    if left_out:
+        say(f"{left_out} hidden, see --hidden.")
 
 
 class _Names:
@@ -214,6 +177,7 @@ def _chosen(trials: list[Trial], names: _Names, wanted: _Wanted) -> list[Trial]:
     states = _states(wanted.states)
     if states:
         trials = [trial for trial in trials if trial.state in states]
+    trials = [trial for trial in trials if set(wanted.tags) <= set(trial.tags)]
     if wanted.where is not None:
         from cnnsearch.selection import where
 
@@ -258,10 +222,15 @@ def _columns(chosen: list[Trial], names: _Names, wanted: _Wanted, form: Form) ->
     if wanted.cols == "all":
         return [*names.fields[:-2], *names.parameters, "seed", "reason"]
     again = ["point", "attempt"] if wanted.all_attempts else []
+    hidden, tags, note = (
+        [name] if any(cell(trial, name) for trial in chosen[: wanted.top]) else []
+        for name in ("hidden", "tags", "note")
+    )
     told = [name for name in ("epochs", "seconds") if len({cell(t, name) for t in chosen}) > 1]
     judged = ["verdict"] if any(trial.diagnosis for trial in chosen) else []
     reason = ["reason"] if any(trial.reason for trial in chosen[: wanted.top]) else []
-    return ["number", *again, "state", *judged, "value", *told, *varying(chosen), *reason]
+    numbers = ["number", *again, "state", *hidden, *judged, "value", *told]
+    return [*numbers, *tags, *varying(chosen), *note, *reason]
 
 
 def _table(trials: list[Trial], columns: list[str], may_shorten: bool) -> Table:
@@ -288,54 +257,12 @@ def _is_told(trial: Trial) -> bool:
 
 
 def _print_summary(summary: StudySummary, attempts: list[Trial]) -> None:
-    """Best so far, counts, how to go on: above the table on a terminal, else on stderr."""
-    lines = _summary_lines(summary, attempts)
+    """How the study stands: above the table on a terminal, else on stderr."""
+    from cnnsearch.render.summary import standing
+
+    lines = standing(summary, attempts)
     if output.is_terminal():
         output.write_lines([*lines, []], wrap=True)
     else:
         for line in lines:
-            click.echo("".join(text for text, _ in line), err=True)
-
-
-def _summary_lines(summary: StudySummary, attempts: list[Trial]) -> list[Line]:
-    points = sum(summary.counts.values())
-    of = f"{points} of " if summary.planned else ""
-    counts = f": {counts_text(summary.counts)}" if points else ""
-    lines: list[Line] = [
-        [
-            (summary.name, "bold"),
-            (f": {of}{counted(summary.planned or points, 'point')}{counts}", ""),
-            (f" ({objective_text(summary)})", ""),
-        ]
-    ]
-    best = ranking.best(ranking.last_attempts(attempts), summary.direction)
-    if best:
-        text = f": trial {best.number}, {measure(best.value)} ({params_text(best.params)})"
-        lines.append([("best", "bold"), (text, "")])
-    verdicts = verdict_counts(attempts)
-    if verdicts:
-        lines.append([("verdicts", "bold"), (f": {verdicts_text(verdicts)}", "")])
-    steps = _next(summary, attempts, best)
-    return [*lines, *([("next", "bold"), (f": {step}", "")] for step in steps)]
-
-
-def _next(summary: StudySummary, attempts: list[Trial], best: Trial | None) -> list[str]:
-    """How to go on."""
-    ended = [s for s in State if s not in (State.KILLED, State.RUNNING)]
-    left = (summary.planned or 0) - sum(summary.counts.get(state, 0) for state in ended)
-    steps = []
-    if summary.counts.get(State.RUNNING):
-        steps.append("it is running now")
-    elif left > 0:
-        steps.append(
-            "cnnsearch run FILE, with the file it was started from "
-            f"(runs the {counted(left, 'point')} left)"
-        )
-    if summary.counts.get(State.FAILED):
-        failed = next(t for t in reversed(attempts) if t.state is State.FAILED)
-        steps.append(f"cnnsearch show {summary.name} {failed.number} (tells why it failed)")
-    verbs = [f"cnnsearch show {summary.name} best"] if best else []
-    if any(trial.diagnosis for trial in attempts):
-        verbs.append(f"cnnsearch diagnose {summary.name}")
-    steps += ["; ".join(verbs)] if verbs else []
-    return steps or ["cnnsearch run FILE with more trials, or with other ranges"]
+            say("".join(text for text, _ in line))

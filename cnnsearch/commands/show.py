@@ -15,8 +15,9 @@ from cnnsearch.commands.references import (
     references_argument,
     with_curve,
 )
-from cnnsearch.records import EpochResult, State
+from cnnsearch.records import EpochResult, State, Trial
 from cnnsearch.render import output
+from cnnsearch.render.environment import environment_texts
 from cnnsearch.render.output import Line
 from cnnsearch.render.table import Column, Table, print_table
 from cnnsearch.render.talk import say
@@ -59,7 +60,8 @@ def command(
         output.write_json(full_object(picked.trial, config.plain()))
         return
     trial = picked.trial
-    output.write_lines([*_head(picked), *verdict_lines(trial.diagnosis)], wrap=True)
+    head = [*_head(picked), *_marks(trial), *verdict_lines(trial.diagnosis)]
+    output.write_lines(head, wrap=True)
     if layers:
         _print_layers(picked)
         return
@@ -127,12 +129,27 @@ def _head(picked: Picked) -> list[Line]:
     return [line, *([[(trial.reason, state_style(trial.state))]] if trial.reason else [])]
 
 
+def _marks(trial: Trial) -> list[Line]:
+    """What the user said of it."""
+    told = {
+        "tags": ", ".join(trial.tags),
+        "note": trial.note,
+        "hidden": "left out of lists and rankings" if trial.hidden else "",
+    }
+    return [[(name, "bold"), (f": {text}", "")] for name, text in told.items() if text]
+
+
 def _facts(picked: Picked) -> list[Line]:
     """Timing, attempts, first loss, size of the network."""
     trial = picked.trial
     epochs = counted(trial.epochs, "epoch")
     facts = [f"{epochs} in {seconds_text(trial.seconds)}" if trial.seconds else epochs]
     facts.append(f"point {trial.point}, attempt {trial.attempt}, seed {trial.seed}")
+    folds = trial.facts.get("fold_values")
+    if folds:
+        spread = measure(trial.facts.get("fold_deviation"))
+        told = ", ".join(map(measure, folds))
+        facts.append(f"mean of {len(folds)} folds, standard deviation {spread}: {told}")
     others = [t for t in picked.attempts if t.key == trial.key and t.number != trial.number]
     if others:
         told = ", ".join(f"trial {t.number} (attempt {t.attempt}, {t.state})" for t in others)
@@ -155,6 +172,7 @@ def _facts(picked: Picked) -> list[Line]:
     where = trial.facts.get("where")
     if where:
         facts.append(f"raised at {where}")
+    facts += environment_texts(trial)
     return [[(fact, "")] for fact in facts]
 
 

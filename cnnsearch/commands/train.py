@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnsearch.config import Config
-    from cnnsearch.records import EpochResult, Trial
+    from cnnsearch.records import EpochResult, Prepared, Trial
 
 # What a single run compares its epochs by, as searches do unless told otherwise.
 _OBJECTIVE, _AT = "val_accuracy", "best"
@@ -44,7 +44,7 @@ _HEADER = (
 def command(
     file: str, epochs: int | None, seeds: int, sets: tuple[str, ...], test: bool, as_json: bool
 ) -> int:
-    """Train the network that FILE describes: one run, without a search.
+    """Train the network that FILE describes, without a search.
 
     A trial's exported file gives the trial's numbers again, to the last digit
     on the same machine and number of threads.
@@ -67,6 +67,11 @@ def command(
         raise InputError(
             f"{file}: has a `space:`, so this is a search. Write cnnsearch run {file}, "
             "or cnnsearch export STUDY TRIAL for one of its trials."
+        )
+    if test and config.data.folds > 1:
+        raise InputError(
+            "--test: with folds there is no one network to test. Write -S validation=0.1, or for a "
+            "trial cnnsearch test STUDY TRIAL."
         )
     examine(config, say, file, given)
     runs = [config.at({}, config.seed + i) for i in range(seeds)]
@@ -91,18 +96,27 @@ def _train(config: Config, number: int, test: bool, seeds: int) -> Trial:
     from cnnsearch.records import EpochResult, Prepared, State, Trial
     from cnnsearch.render.talk import say
 
-    started, curve, outcome, prepared = time.time(), [], None, None
+    started, curves, outcome, prepared = time.time(), list[list[EpochResult]](), None, None
     if seeds > 1:
         say(f"seed {config.seed}")
     say("".join(_HEADER))
-    for item in runner.run(config, test):
-        if isinstance(item, EpochResult):
-            curve.append(item)
-            say(_epoch_line(item, config.train.epochs))
-        elif isinstance(item, Prepared):
-            prepared = item
-        else:
-            outcome = replace(item, seconds=time.time() - started)
+    for fold in range(config.data.folds):
+        curves.append([])
+        if config.data.folds > 1:
+            say(f"fold {fold + 1} of {config.data.folds}")
+        for item in runner.run(config, test, fold=fold):
+            if isinstance(item, EpochResult):
+                curves[-1].append(item)
+                say(_epoch_line(item, config.train.epochs))
+            elif isinstance(item, Prepared):
+                prepared = prepared or _with_commit(item)
+            else:
+                outcome = replace(item, seconds=time.time() - started)
+        assert outcome is not None
+        if outcome.state is not State.COMPLETE:
+            if config.data.folds > 1:
+                outcome = replace(outcome, facts={**outcome.facts, "fold": fold + 1})
+            break
     assert outcome is not None
     begun = Trial(
         number=number,
@@ -119,7 +133,19 @@ def _train(config: Config, number: int, test: bool, seeds: int) -> Trial:
         seed=config.seed,
         started=started,
     )
-    return ended(begun, outcome, prepared, curve, _OBJECTIVE, _AT)
+    return ended(begun, outcome, prepared, curves, _OBJECTIVE, _AT)
+
+
+def _with_commit(prepared: Prepared) -> Prepared:
+    """With the git commit of the working folder, where there is one."""
+    from dataclasses import replace
+    from pathlib import Path
+
+    from cnnsearch.environment import commit
+
+    found = commit(Path.cwd())
+    known = {"commit": found} if found else {}
+    return replace(prepared, environment={**prepared.environment, **known})
 
 
 def _epoch_line(result: EpochResult, epochs: int) -> str:

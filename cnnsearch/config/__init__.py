@@ -3,14 +3,18 @@
 from cnnsearch.config.config import Config
 from cnnsearch.config.differences import differences
 from cnnsearch.config.reachable import fitting, structures
-from cnnsearch.config.reading import from_plain, load, load_with_notes, placed
+from cnnsearch.config.reading import from_plain, load, load_with_notes, placed, with_values
 from cnnsearch.config.schema import schema
 from cnnsearch.config.sections import duration, is_study_name, study_name
+from cnnsearch.config.settings import values_of
+from cnnsearch.config.stages_section import Stage, Top, top_of
 from cnnsearch.config.starter import starter
 from cnnsearch.config.writing import to_yaml
 
 __all__ = [
     "Config",
+    "Stage",
+    "Top",
     "differences",
     "duration",
     "fitting",
@@ -24,4 +28,7 @@ __all__ = [
     "structures",
     "study_name",
     "to_yaml",
+    "top_of",
+    "values_of",
+    "with_values",
 ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from cnnsearch.config.sections import Abort, Data, Model, Search, Section, Train
+from cnnsearch.config.stages_section import Stage
 from cnnsearch.records import Params
 from cnnsearch.space import Space
 
@@ -22,6 +23,7 @@ class Config:
         device: auto, cpu, cuda, cuda:N or mps.
         threads: CPU threads of one trial.
         diagnose: measure each layer, for a verdict on the trial.
+        stages: of a chain of searches; the rest is then the first stage, but for its name.
     """
 
     study: str
@@ -35,6 +37,7 @@ class Config:
     search: Search | None = None
     space: Space | None = None
     diagnose: bool = True
+    stages: tuple[Stage, ...] = ()
 
     def at(self, params: Params, seed: int) -> Config:
         """The single run of a point: `params` set, the trial's seed, no search and no space."""
@@ -46,6 +49,7 @@ class Config:
             train=_updated(self.train, params),
             search=None,
             space=None,
+            stages=(),
         )
 
     def plain(self) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def _flat(config: Config) -> dict[str, str]:
     always = {name for name, parameter in (config.space or {}).items() if not parameter.when}
     flat: dict[str, str] = {}
     for name, value in config.plain().items():
-        if name == "space":
+        if name in ("space", "stages"):  # each stage is a study of its own
             continue
         fields: Mapping[str, Any] = value if name in SECTIONS else {"": value}
         for field, written in fields.items():

@@ -117,6 +117,8 @@ def words(name: str) -> str:
     if name == "init":
         rows = catalog.INIT_SCHEMES.values()
         return listed(row.name + (":0.01" if row.parameter else "") for row in rows)
+    if name == "validation":
+        return "a fraction above 0 and below 1, a number of images, or {folds: 5}"
     if name == "timeout":
         return "90s, 30m, 2h, or a number of seconds above 0"
     if name == "study":

@@ -11,7 +11,7 @@ from cnnsearch.space import Choice, Condition, Parameter
 
 
 def to_plain(config: Config) -> dict[str, Any]:
-    """Every field with its value; `search` and `space` only where there is a search."""
+    """Every field with its value; `search`, `space` and `stages` only where there are any."""
     plain: dict[str, Any] = {name: getattr(config, name) for name in Top.model_fields}
     for name in SECTIONS:
         section = getattr(config, name)
@@ -19,6 +19,8 @@ def to_plain(config: Config) -> dict[str, Any]:
             plain[name] = section.model_dump()
     if config.space is not None:
         plain["space"] = {name: parameter_to_plain(p) for name, p in config.space.items()}
+    if config.stages:
+        plain["stages"] = [stage.plain() for stage in config.stages]
     return plain
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ from cnnsearch.config.mistakes import (
 )
 from cnnsearch.config.rules import Reading, check_rules, meant, notes
 from cnnsearch.config.sections import Section, Top, is_study_name, study_name
-from cnnsearch.config.settings import with_settings
+from cnnsearch.config.settings import placed_in, with_settings
 from cnnsearch.config.space_section import read_space
+from cnnsearch.config.stages_section import Stage, read_stages
 from cnnsearch.errors import InputError
 from cnnsearch.space import Space
 
 _STORED = "the study's config"
-_TOP = (*Top.model_fields, *SECTIONS, "space")
+_TOP = (*Top.model_fields, *SECTIONS, "space", "stages")
 
 
 def load(path: str | Path, sets: Sequence[str] = (), trials: int | None = None) -> Config:
@@ -64,8 +66,11 @@ def load_with_notes(
     return config, [line(file, *note) for note in notes(written, config)]
 
 
-def from_plain(plain: Mapping[str, Any]) -> Config:
+def from_plain(plain: Mapping[str, Any], what: str = _STORED) -> Config:
     """Check what `Config.plain` gave, as it was stored.
+
+    Args:
+        what: begins each line of the error.
 
     Raises:
         InputError: it does not fit, as with a config of another version of the program.
@@ -75,11 +80,29 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
     if "study" not in root.value:
         mistakes.add(root.place, "study", "is missing.")
     # How many points of a grid were asked for is not stored with it.
-    return _config(root, _STORED, mistakes, any_size=True)
+    return _config(root, what, mistakes, any_size=True)
+
+
+def with_values(config: Config, values: Mapping[str, Any], what: str = "") -> Config:
+    """The config with other values, checked together with the rest; without `stages`.
+
+    Args:
+        values: plain, by the bare names of fields; also `space`.
+        what: begins each line of the error.
+
+    Raises:
+        InputError: they do not fit.
+    """
+    plain = replace(config, stages=()).plain()
+    for name, value in values.items():
+        section = OWNER.get(name, "")
+        (plain[section] if section else plain)[name] = value
+    return from_plain(plain, what)
 
 
 def _config(root: Item, file: str, mistakes: Mistakes, any_size: bool) -> Config:
     _check_names(root, mistakes)
+    root, stages = _with_stages(root, mistakes)
     top = _fields("", root, mistakes)
     sections = {name: _fields(name, _section(root, name), mistakes) for name in SECTIONS}
     _check_required(root, mistakes)
@@ -95,10 +118,50 @@ def _config(root: Item, file: str, mistakes: Mistakes, any_size: bool) -> Config
         if space is not None or name != "search"
     }
     tops = Top.model_construct(**{"study": "", **top}).model_dump()
-    config = Config(**{**tops, **built}, space=space)
+    config = Config(**{**tops, **built}, space=space, stages=stages)
+    # A stage runs as many points of a grid as it says.
+    any_size = any_size or (bool(stages) and stages[0].trials is not None)
     check_rules(Reading(root, config, _wrong(root, sections, space), any_size), mistakes)
+    if not mistakes.found:
+        _check_stages(root, config, mistakes)
     mistakes.raise_any(file)
     return config
+
+
+def _with_stages(root: Item, mistakes: Mistakes) -> tuple[Item, tuple[Stage, ...]]:
+    """The file's content with the values of its first stage in their places, and all stages."""
+    item = root.value.get("stages")
+    if item is None:
+        return root, ()
+    if "space" not in root.value:
+        text = "there is no space to narrow. Write a section space, or delete this one."
+        mistakes.add(item.place, "stages", text)
+        return root, ()
+    stages = read_stages(item, root.value["space"], mistakes)
+    for name, value in (stages[0].values if stages else {}).items():
+        written = _section(root, OWNER[name]).value
+        old = written.get(name) if isinstance(written, dict) else None
+        if old is not None and old.place.option:
+            text = f"stages.1 sets {name}. Change it in the file."
+            mistakes.add(old.place, "", text)
+        root = placed_in(root, name, items(value, item.value[0].place))
+    return root, stages
+
+
+def _check_stages(root: Item, config: Config, mistakes: Mistakes) -> None:
+    """Look at the stages after the first, each over the whole space: it will be a part of it."""
+    last = f"{config.study}.{len(config.stages)}"
+    if config.stages and not is_study_name(last):
+        text = f"stages are named such as {shown(last)}, of 64 characters at most. Shorten it."
+        mistakes.add(root.value["study"].place, "study", text)
+    for number, stage in enumerate(config.stages[1:], 2):
+        place, path = root.value["stages"].value[number - 1].place, f"stages.{number}"
+        try:
+            config = with_values(config, stage.values)
+        except InputError as error:
+            for text in str(error).splitlines():
+                mistakes.add(place, path, text)
+            return
 
 
 def _wrong(root: Item, sections: Mapping[str, Mapping[str, Any]], space: Space | None) -> set[str]:
@@ -196,6 +259,9 @@ def _with_trials(root: Item, trials: int, mistakes: Mistakes) -> Item:
         return root
     if "space" not in root.value:
         mistakes.add(place, "", "the file has no space: there is nothing to search.")
+        return root
+    if "stages" in root.value:
+        mistakes.add(place, "", "each stage has its own trials. Change them in the file.")
         return root
     search = _section(root, "search")
     if not isinstance(search.value, dict):

@@ -57,11 +57,13 @@ def check_rules(reading: Reading, mistakes: Mistakes) -> None:
     if catalog.SAMPLERS[config.search.sampler].finite:
         _check_grid(reading, mistakes)
     elif config.search.trials is None and reading.knows("trials"):
-        _tell_trials(reading.root, mistakes)
+        _tell_trials(reading, mistakes)
 
 
-def _tell_trials(root: Item, mistakes: Mistakes) -> None:
-    if meant(root, "trials", "search"):
+def _tell_trials(reading: Reading, mistakes: Mistakes) -> None:
+    root = reading.root
+    stages_are_wrong = "stages" in root.value and not reading.config.stages
+    if stages_are_wrong or meant(root, "trials", "search"):
         return
     text = "is missing. Write search: {trials: 20}, or give -n 20."
     section = root.value.get("search", root.value["space"])
@@ -71,7 +73,8 @@ def _tell_trials(root: Item, mistakes: Mistakes) -> None:
 def meant(root: Item, name: str, section: str) -> bool:
     """Whether an unknown name probably stands for a field or its section: that is told already."""
     top = [key for key in root.value if key not in OWNER or OWNER[key]]
-    if any(nearest(key, [name, section]) for key in top if key not in (*SECTIONS, "space")):
+    known = (*SECTIONS, "space", "stages")
+    if any(nearest(key, [name, section]) for key in top if key not in known):
         return True
     return any(
         nearest(key, [name]) is not None

@@ -7,6 +7,7 @@ from typing import Any
 
 from cnnsearch.config.fields import SEARCHABLE, SECTIONS, json_schema, number_kind
 from cnnsearch.config.sections import Section, Top
+from cnnsearch.config.stages_section import stages_schema
 
 
 def schema() -> dict[str, Any]:
@@ -24,9 +25,9 @@ def schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "cnnsearch config",
         "type": "object",
-        "properties": {**top, **sections, "space": space},
+        "properties": {**top, **sections, "space": space, "stages": stages_schema()},
         "required": ["data"],
-        "dependentRequired": {"search": ["space"]},
+        "dependentRequired": {"search": ["space"], "stages": ["space"]},
         "additionalProperties": False,
     }
 

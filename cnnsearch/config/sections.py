@@ -198,7 +198,20 @@ class Top(Section):
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     """CPU threads of one trial."""
     diagnose: bool = True
-    """Measure each layer after each epoch, for a verdict on the trial; under 2 % of its time."""
+    """Measure each layer after each epoch, for a verdict on the trial."""
+
+
+class Folds(Section):
+    """Cross-validation: each trial is trained once for each fold, on the images of the others."""
+
+    folds: Annotated[int, Field(ge=2, le=100)]
+    """Number of folds, stratified."""
+
+
+def _folds_schema() -> WithJsonSchema:
+    # Written out: a reference into definitions of its own would not hold in the whole schema.
+    schema = Folds.model_json_schema()
+    return WithJsonSchema({name: part for name, part in schema.items() if name != "title"})
 
 
 class Data(Section):
@@ -210,8 +223,8 @@ class Data(Section):
     """Folder of the data; default: $CNNSEARCH_DATA, else ~/.cache/cnnsearch."""
     limit: Count | None = None
     """Training images left after the validation split, same class balance; default: all."""
-    validation: Fraction | Count = 0.1
-    """Validation split: a fraction of the training images, or a count."""
+    validation: Fraction | Count | Annotated[Folds, _folds_schema()] = 0.1
+    """Validation split: a fraction of the training images, a count, or {folds: 5}."""
     split_seed: Seed = 0
     """Seed of the validation split."""
     size: Annotated[list[Pixels], Field(min_length=2, max_length=2)] | None = None
@@ -226,6 +239,11 @@ class Data(Section):
     """Flip each training image left to right with probability 1/2."""
     crop: Annotated[int, Field(ge=0, le=10**4)] = 0
     """Random crop after zero padding by so many pixels."""
+
+    @property
+    def folds(self) -> int:
+        """How often a trial is trained: once, or once for each fold."""
+        return self.validation.folds if isinstance(self.validation, Folds) else 1
 
 
 class Model(Section):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from cnnsearch.config.document import Item, items, parse
 from cnnsearch.config.fields import OWNER, SEARCHABLE, SECTIONS, fit, path_of
@@ -11,6 +12,30 @@ from cnnsearch.config.mistakes import Mistake, Mistakes, Place, inline, shown, s
 
 def with_settings(root: Item, sets: Sequence[str], file: str, mistakes: Mistakes) -> Item:
     """The file's content with the command line's values put in their places."""
+    for name, value in _settings(sets, mistakes):
+        with mistakes.gathering():
+            _check_space(root, name, value, file)
+            root = placed_in(root, name, value)
+    return root
+
+
+def values_of(sets: Sequence[str]) -> dict[str, Any]:
+    """The command line's values, plain, by the bare names of their fields.
+
+    Raises:
+        InputError: an unknown name, or a value that does not fit.
+    """
+    mistakes, found = Mistakes(), {}
+    for name, value in _settings(sets, mistakes):
+        with mistakes.gathering():
+            fit(name, value, "")
+            found[name] = value.plain()
+    mistakes.raise_any("")
+    return found
+
+
+def _settings(sets: Sequence[str], mistakes: Mistakes) -> Iterator[tuple[str, Item]]:
+    """Name and value of each text that names a field, each once."""
     seen: set[str] = set()
     for text in sets:
         with mistakes.gathering():
@@ -18,9 +43,7 @@ def with_settings(root: Item, sets: Sequence[str], file: str, mistakes: Mistakes
             if name in seen:
                 raise Mistake(value.place, "", f"{name} is set twice. Give one -S {name}=VALUE.")
             seen.add(name)
-            _check_space(root, name, value, file)
-            root = _placed(root, name, value)
-    return root
+            yield name, value
 
 
 def _setting(text: str) -> tuple[str, Item]:
@@ -42,6 +65,8 @@ def _name(key: str, place: Place) -> str:
         return bare
     if key == "space" or section == "space" or key.startswith("space."):
         raise Mistake(place, "", "the space is changed in the file, not on the command line.")
+    if key == "stages" or key.startswith("stages."):
+        raise Mistake(place, "", "stages are changed in the file, not on the command line.")
     if key in SECTIONS:
         raise Mistake(place, "", f"{key} is a section. Write -S {key}.NAME=VALUE.")
     if dot and bare in OWNER:
@@ -73,7 +98,8 @@ def _check_space(root: Item, name: str, value: Item, file: str) -> None:
     raise Mistake(value.place, "", text)
 
 
-def _placed(root: Item, name: str, value: Item) -> Item:
+def placed_in(root: Item, name: str, value: Item) -> Item:
+    """The file's content with another value of a field."""
     section = OWNER[name]
     if not section:
         return Item({**root.value, name: value}, root.place)

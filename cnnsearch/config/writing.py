@@ -11,7 +11,7 @@ from cnnsearch.config.fields import SECTIONS
 from cnnsearch.config.mistakes import inline
 
 # Texts that need no quotes, provided they do not read as a number or a switch.
-_BARE = re.compile(r"[A-Za-z0-9_./~][A-Za-z0-9_./~+-]*(:[A-Za-z0-9_./~+-]+)*")
+_BARE = re.compile(r"[A-Za-z0-9_./~][A-Za-z0-9_./~+%-]*(:[A-Za-z0-9_./~+-]+)*")
 
 
 def to_yaml(config: Config, comment: str | None = None) -> str:
@@ -22,13 +22,17 @@ def to_yaml(config: Config, comment: str | None = None) -> str:
     """
     lines = [f"# {_printable(line)}".rstrip() for line in (comment or "").splitlines()]
     for name, value in config.plain().items():
-        if not isinstance(value, dict):
+        if name == "stages":
+            lines += [f"{name}:", *(f"  - {flow(stage)}" for stage in value)]
+        elif not isinstance(value, dict):
             lines.append(f"{name}: {flow(value)}")
-            continue
-        lines.append(f"{name}:")
-        for field, written in value.items():
-            if written is not None or not _unset(name, field):
-                lines.append(f"  {field}: {flow(written)}")
+        else:
+            lines.append(f"{name}:")
+            lines += [
+                f"  {field}: {flow(written)}"
+                for field, written in value.items()
+                if not _says_nothing(config, name, field, written)
+            ]
     return "\n".join(lines) + "\n"
 
 
@@ -37,9 +41,12 @@ def flow(value: Any) -> str:
     return inline(value, _text)
 
 
-def _unset(section: str, field: str) -> bool:
-    """Whether null is what the field is without its line, which then says nothing."""
-    return section in SECTIONS and SECTIONS[section].model_fields[field].default is None
+def _says_nothing(config: Config, section: str, field: str, value: Any) -> bool:
+    """Whether the field is the same without its line: null, or overridden by `space` anyway."""
+    if section not in SECTIONS or value != SECTIONS[section].model_fields[field].default:
+        return False
+    searched = (config.space or {}).get(field)
+    return value is None or (searched is not None and not searched.when)
 
 
 def _text(text: str) -> str:

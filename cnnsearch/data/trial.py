@@ -81,7 +81,7 @@ class TrialData:
     def validation_batches(self, size: int = EVALUATION_BATCH) -> Iterator[Batch]:
         """The validation split, in a fixed order, not augmented."""
         pixels, labels = _on_device(self.images, self.device)
-        for rows in torch.split(self.validation, size):
+        for rows in torch.split(self.validation, size) if self.validation_size else ():
             yield self.preprocessing(pixels[rows]), labels[rows]
 
     def test_batches(self, size: int = EVALUATION_BATCH) -> Iterator[Batch]:
@@ -112,13 +112,19 @@ class TrialData:
         return int(counts.max()) / max(1, self.validation_size)
 
 
-def prepare(images: Images, section: Data, device: torch.device) -> TrialData:
+def prepare(
+    images: Images, section: Data, device: torch.device, fold: int = 0, whole: bool = False
+) -> TrialData:
     """Split a data set and prepare it for one trial.
+
+    Args:
+        fold: of several folds that which is validated on, from 0.
+        whole: train on the validation split too; the validation split is then empty.
 
     Raises:
         DataError: see `cnnsearch.data.check_split`.
     """
-    how = Split.of(section)
+    how = Split.of(section, fold, whole)
     train, validation = _parts(images, how)
     return TrialData(
         shape=images.shape,
@@ -151,7 +157,7 @@ def _on_device(images: Images, device: torch.device) -> Batch:
     return pixels.to(device), torch.from_numpy(images.train_labels).to(device)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def _parts(images: Images, how: Split) -> tuple[Tensor, Tensor]:
     """Indices of the training and of the validation part."""
     validation, train = split(images, how)

@@ -6,7 +6,8 @@ fault of the fold `tune` of `tests/labelled.py`; `scripts/verdicts.py` counts on
 often the rules are right.
 """
 
+from cnnsearch.diagnose.learning_rate import crept
 from cnnsearch.diagnose.network import at_start
 from cnnsearch.diagnose.rules import JUDGED, OK, RULES, Rule, diagnose
 
-__all__ = ["JUDGED", "OK", "RULES", "Rule", "at_start", "diagnose"]
+__all__ = ["JUDGED", "OK", "RULES", "Rule", "at_start", "crept", "diagnose"]

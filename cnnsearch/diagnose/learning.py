@@ -9,6 +9,7 @@ from cnnsearch.diagnose.measured import (
     falls_on,
     first_loss,
     guessing_loss,
+    prior_loss,
     short,
     untrained,
 )
@@ -18,14 +19,20 @@ RISE, GAP = 1.1, 0.1
 STILL_FALLING = 0.97
 STEADY = 0.995
 ROOM = 0.01
+# A loss so far below that of guessing was learned, whatever the accuracy says.
+CLEARLY_BELOW = 0.95
+# What a pruner stopped earlier may just have begun slowly.
+FEWEST_EPOCHS = 3
 
 
 def not_learning(trial: Trial) -> Finding | None:
     """Accuracy or loss at the end are those of guessing."""
     if trial.state is State.DIVERGED or not trial.curve or _learned_in_its_only_epoch(trial):
         return None
+    if trial.state is State.PRUNED and (len(trial.curve) < FEWEST_EPOCHS or _warming_up(trial)):
+        return None
     last, limit = trial.curve[-1], chance_limit(trial)
-    if limit is not None and last.val_accuracy <= limit:
+    if limit is not None and last.val_accuracy <= limit < 1 and not _loss_was_learned(trial):
         seen = f"val_accuracy is {last.val_accuracy:.4f} after {epochs_text(trial)}; guessing gives"
         seen = f"{seen} {trial.facts['chance']:.4f}, two standard errors more are {limit:.4f}."
         return Finding("not-learning", last.val_accuracy, limit, seen)
@@ -36,6 +43,18 @@ def not_learning(trial: Trial) -> Finding | None:
         bound = (1 - AT_GUESSING) * guessing
         return Finding("not-learning", last.val_loss, bound, f"{seen} {guessing:.4g}.")
     return None
+
+
+def _warming_up(trial: Trial) -> bool:
+    """Whether the learning rate had never been as high as in the last epoch."""
+    *before, last = (result.lr for result in trial.curve)
+    return last > max(before, default=0.0)
+
+
+def _loss_was_learned(trial: Trial) -> bool:
+    """Where one class is frequent, accuracy may be at chance long after the loss has fallen."""
+    guessing = prior_loss(trial)
+    return guessing is not None and trial.curve[-1].val_loss < CLEARLY_BELOW * guessing
 
 
 def _learned_in_its_only_epoch(trial: Trial) -> bool:
@@ -83,9 +102,11 @@ def undertrained(trial: Trial) -> Finding | None:
     train_before = earlier[-1].train_loss if earlier else first_loss(trial)
     ratio = last.val_loss / before if before > 0 else 1.0
     train_ratio = last.train_loss / train_before if earlier and train_before > 0 else ratio
-    steady = max(ratio, train_ratio) <= STEADY and (not earlier or falls_on(trial, 1 / 3))
-    if max(ratio, train_ratio) > STILL_FALLING and not steady:
-        return None
+    limit = STILL_FALLING
+    if max(ratio, train_ratio) > limit:
+        limit = STEADY
+        if max(ratio, train_ratio) > limit or (earlier and not falls_on(trial, 1 / 3)):
+            return None
     fall = f"{100 * (1 - ratio):.2g}%"
     seen = f"val_loss still fell by {fall} in the last epoch, to {short(last.val_loss)}."
-    return Finding("undertrained", ratio, STILL_FALLING, seen)
+    return Finding("undertrained", ratio, limit, seen)

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from cnnsearch.diagnose.measured import (
+    at_full_rate,
     better_than_guessing,
     epochs_text,
     falls_on,
     fastest,
     first_loss,
+    first_losses,
     guessing_loss,
     hidden,
     highest_loss_within,
@@ -47,47 +49,50 @@ NO_GRADIENT = 0.05
 def lr_too_high(trial: Trial) -> Finding | None:
     """Diverged, thrown up, swinging or killing units: from an ordinary first loss each."""
     for look in (_diverged, _thrown_up, _swings, _kills):
-        finding = look(trial, first_loss(trial), guessing_loss(untrained(trial)))
+        finding = look(trial, guessing_loss(untrained(trial)))
         if finding is not None:
             return finding
     return None
 
 
-def _diverged(trial: Trial, first: float, guessing: float) -> Finding | None:
+def _diverged(trial: Trial, guessing: float) -> Finding | None:
     if trial.state is not State.DIVERGED:
         return None
+    first = first_loss(trial)
     if not first < guessing + LOUD and not _came_down(trial.curve, guessing):
         return None  # the init was loud, and training never got over it
-    loss, limit = trial.facts.get("loss"), trial.facts.get("limit")
-    measured = loss if isinstance(loss, float) and math.isfinite(loss) else None
-    bound = float(limit) if isinstance(limit, int | float) else None
     seen = f"The loss began at {short(first)}; then: {trial.reason}."
-    return Finding("lr-too-high", measured, bound, seen)
+    loss, limit = trial.facts.get("loss"), trial.facts.get("limit")
+    if not isinstance(loss, int | float) or not math.isfinite(loss):
+        return Finding("lr-too-high", None, None, seen)  # anything finite would have done
+    bound = float(limit) if isinstance(limit, int | float) else None
+    return Finding("lr-too-high", float(loss), bound, seen)
 
 
 def _came_down(curve: Sequence[EpochResult], guessing: float) -> bool:
     return any(result.train_loss < guessing for result in curve)
 
 
-def _thrown_up(trial: Trial, first: float, guessing: float) -> Finding | None:
+def _thrown_up(trial: Trial, guessing: float) -> Finding | None:
     """The first steps raised the loss above all that it had been, and it never recovered."""
+    first, higher = first_losses(trial)
     if not trial.curve or not first < guessing + LOUD:
         return None
     if trial.curve[-1].train_loss < 0.9 * guessing:
         return None
-    base = max(first, guessing)
+    base = max(higher, guessing)
     epoch, highest = highest_loss_within(trial.curve)
-    if highest < SPIKE * base:
+    if not highest >= SPIKE * base:
         return None
     seen = (
-        f"The loss rose from {short(first)} before any update to {short(highest)} in epoch "
+        f"The loss rose from {short(higher)} before any update to {short(highest)} in epoch "
         f"{epoch}, and ended at {short(trial.curve[-1].train_loss)}; guessing costs "
         f"{short(guessing)}."
     )
     return Finding("lr-too-high", highest / base, SPIKE, seen)
 
 
-def _swings(trial: Trial, first: float, guessing: float) -> Finding | None:  # noqa: ARG001
+def _swings(trial: Trial, guessing: float) -> Finding | None:
     """The loss had come down, was back at that of guessing within a later epoch, and never got much
     lower than it had been."""
     for before, after in pairwise(trial.curve):
@@ -108,7 +113,7 @@ def _swings(trial: Trial, first: float, guessing: float) -> Finding | None:  # n
     return None
 
 
-def _kills(trial: Trial, first: float, guessing: float) -> Finding | None:  # noqa: ARG001
+def _kills(trial: Trial, guessing: float) -> Finding | None:
     """Units that lived before training died in it, and the loss is that of guessing."""
     if not trial.curve or trial.curve[-1].train_loss < 0.9 * guessing:
         return None
@@ -123,6 +128,11 @@ def _kills(trial: Trial, first: float, guessing: float) -> Finding | None:  # no
     return None
 
 
+def crept(finding: Finding) -> bool:
+    """Whether it is lr-too-low of a trial that was better than guessing all the same."""
+    return finding.rule == "lr-too-low" and finding.limit == CREEPING
+
+
 def lr_too_low(trial: Trial) -> Finding | None:
     """The loss barely falls, and it is the length of the steps that is small."""
     if trial.state is State.DIVERGED or not trial.curve or at_start_is_lost(untrained(trial)):
@@ -130,10 +140,13 @@ def lr_too_low(trial: Trial) -> Finding | None:
     gradients = [layer.gradient_norm or 0.0 for layer in latest(trial).layers]
     if max(gradients) < NO_GRADIENT:
         return None
+    steady = at_full_rate(trial)
+    if not steady:
+        return None
     start = max(first_loss(trial), trial.curve[0].train_loss)
     fall = max(0.0, 1 - trial.curve[-1].train_loss / start)
     told = f"The loss fell by {100 * fall:.2g}% in {epochs_text(trial)}"
-    layers = [fastest(result.probe) for result in trial.curve if result.probe is not None]
+    layers = [fastest(result.probe) for result in steady if result.probe is not None]
     ratio = max(((layer.update_ratio or 0.0) for layer in layers if layer), default=math.inf)
     if fall <= BARELY and ratio <= TINY_RATIO:
         seen = f"{told}, and no step changed a layer's weights by more than {short(ratio)} of their"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from cnnsearch.records import EpochResult, LayerProbe, Probe, Trial
+from cnnsearch.records import EpochResult, LayerProbe, Probe, State, Trial
 
 STANDARD_ERRORS = 2.0
 # A loss is at that of guessing within this share of it.
 AT_GUESSING = 0.01
+# A probe tells of its epoch's last step. Where a schedule had taken the learning rate below this
+# share of its largest by then, or a warm-up not yet up to it, short steps are no fault.
+NEAR_LARGEST = 1 / 3
 
 
 def untrained(trial: Trial) -> Probe:
@@ -34,10 +37,48 @@ def guessing_loss(probe: Probe) -> float:
     return math.log(max(2, probe.layers[-1].units))
 
 
+def first_losses(trial: Trial) -> tuple[float, float]:
+    """Before any update: of the first step's batch and of the probe, the lower one first.
+
+    A small batch may be far off either way. Where no step was told both are the probe's.
+    """
+    told, seen = trial.facts.get("first_loss"), untrained(trial).loss
+    first = float(told) if isinstance(told, int | float) else seen
+    return (seen, first) if seen < first or math.isnan(first) else (first, seen)
+
+
 def first_loss(trial: Trial) -> float:
-    """Before any update: of the first step, or of the probe where no step was told."""
-    told = trial.facts.get("first_loss")
-    return float(told) if isinstance(told, int | float) else untrained(trial).loss
+    """Before any update: the lower one of `first_losses`, from which a fall is sure."""
+    return first_losses(trial)[0]
+
+
+def prior_loss(trial: Trial) -> float | None:
+    """The highest loss that guessing by the frequencies of the classes can cost, in nats.
+
+    Of classes that are equally frequent that is `guessing_loss`. None where chance was not told.
+    """
+    chance, classes = trial.facts.get("chance"), max(2, untrained(trial).layers[-1].units)
+    if not isinstance(chance, int | float) or not 0 < chance <= 1:
+        return None
+    rest = 1 - chance
+    if rest <= 0 or chance <= 1 / classes:
+        return 0.0 if rest <= 0 else math.log(classes)
+    return -chance * math.log(chance) - rest * math.log(rest / (classes - 1))
+
+
+def at_full_rate(trial: Trial) -> Sequence[EpochResult]:
+    """The epochs whose last step had about the largest learning rate of the trial.
+
+    None where the largest is not known: after a single epoch, unless lr was searched, and in a
+    trial that was stopped while its learning rate still rose.
+    """
+    rates, planned = [result.lr for result in trial.curve], trial.params.get("lr")
+    if isinstance(planned, int | float):
+        rates.append(float(planned))
+    elif len(rates) < 2 or (trial.state is not State.COMPLETE and rates[-1] > max(rates[:-1])):
+        return []
+    largest = max(rates, default=0.0)
+    return [result for result in trial.curve if result.lr >= NEAR_LARGEST * largest]
 
 
 def highest_loss_within(curve: Sequence[EpochResult]) -> tuple[int, float]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import dropwhile, takewhile
 
 from cnnsearch.diagnose.measured import (
     AT_GUESSING,
-    first_loss,
+    first_losses,
     guessing_loss,
     hidden,
     latest,
@@ -50,7 +51,7 @@ def at_start(probe: Probe) -> tuple[Finding, ...]:
         signal(probe),
         _saturated_layer(probe, "before training"),
         _dead_layer(probe, "before training"),
-        _loud(probe.loss, guessing_loss(probe)),
+        _loud((probe.loss,), guessing_loss(probe)),
     )
     return tuple(finding for finding in looks if finding is not None)
 
@@ -111,14 +112,17 @@ def signal(probe: Probe) -> Finding | None:
 
 
 def _flat_at_first(trial: Trial) -> Finding | None:
-    """The lectures' sign of a bad init: the loss is flat for epochs, then it falls."""
+    """The lectures' sign of a bad init: the loss is flat for epochs, then it falls.
+
+    Epochs of a warm-up do not count, in which the learning rate was still rising.
+    """
     guessing = guessing_loss(untrained(trial))
-    flat = 0
-    for result in trial.curve:
-        if abs(result.train_loss - guessing) > AT_GUESSING * guessing:
-            break
-        flat += 1
-    if flat < 2 or flat == len(trial.curve) or trial.curve[-1].train_loss > 0.85 * guessing:
+    largest = max((result.lr for result in trial.curve), default=0.0)
+    still = takewhile(
+        lambda result: abs(result.train_loss - guessing) <= AT_GUESSING * guessing, trial.curve
+    )
+    flat = len(list(dropwhile(lambda result: result.lr < largest, still)))
+    if flat < 2 or trial.curve[-1].train_loss > 0.85 * guessing:
         return None
     seen = (
         f"The loss stayed at {short(guessing)}, that of guessing, for {flat} epochs and fell only "
@@ -164,13 +168,14 @@ def _of_layers(trial: Trial, look: Callable[[Probe, str], Finding | None]) -> Fi
 
 
 def loud_init(trial: Trial) -> Finding | None:
-    """A first loss far above that of guessing."""
-    return _loud(first_loss(trial), guessing_loss(untrained(trial)))
+    """A first loss far above that of guessing, in the first batch and in the probe."""
+    return _loud(first_losses(trial), guessing_loss(untrained(trial)))
 
 
-def _loud(loss: float, guessing: float) -> Finding | None:
-    limit = guessing + LOUD
-    if loss <= limit:
+def _loud(losses: Sequence[float], guessing: float) -> Finding | None:
+    """The lowest of the losses counts; one that is not finite is loud."""
+    limit, loss = guessing + LOUD, losses[0]
+    if any(one <= limit for one in losses):
         return None
     shown = short(loss) if math.isfinite(loss) else "not finite"
     seen = f"The first loss is {shown}; guessing costs {short(guessing)}."

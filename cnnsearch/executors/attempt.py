@@ -20,7 +20,8 @@ def attempt(task: Task) -> Iterator[Prepared | EpochResult | Outcome]:
 
     started = time.perf_counter()
     try:
-        for item in runner.run(from_plain(task.config), fingerprint=task.fingerprint):
+        config = from_plain(task.config)
+        for item in runner.run(config, fingerprint=task.fingerprint, fold=task.fold):
             if isinstance(item, Outcome):
                 yield replace(item, seconds=time.perf_counter() - started)
             else:

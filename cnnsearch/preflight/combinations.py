@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations as tuples
 
 from cnnsearch.config import Config
 from cnnsearch.config.reachable import combinations as reachable
 from cnnsearch.config.reachable import sample
+from cnnsearch.config.sections import Model
 from cnnsearch.records import Params, Value
 from cnnsearch.render.text import value_text
-from cnnsearch.space import Choice, Range, Space, active
+from cnnsearch.space import Choice, Parameter, Range, Space, active
 
 FIELDS = ("init", "activation", "batchnorm")
 """What decides how a network of given sizes begins."""
@@ -19,6 +20,8 @@ MOST = 12
 """Of many combinations so many are looked at."""
 _RATES = 3
 _NAMED = 2
+# What else decides what an untrained network shows.
+_STRUCTURE = {*Model.model_fields, "preprocess"} - {*FIELDS, "dropout"}
 
 
 @dataclass(frozen=True)
@@ -30,26 +33,74 @@ class Combination:
         config: a single run with them, everything else that is searched at its first value or in
             the middle of its range.
         rates: learning rates of the space, the middle one first.
+        held: of its searched structure (layers, filters, preprocessing) what it has.
+        ends: the same run with the shallowest and with the deepest structure of the space, as far
+            as they differ from `config`: what holds for all of them holds for the combination.
     """
 
     params: Params
     config: Config
     rates: tuple[float, ...]
+    held: Params
+    ends: tuple[Config, ...]
 
 
-def combinations(config: Config) -> list[Combination]:
-    """All that the space can bring together; of a single run the one that it is."""
+def combinations(config: Config, fields: Sequence[str] = FIELDS) -> list[Combination]:
+    """All that the space can bring together; of a single run the one that it is.
+
+    Args:
+        fields: of `model` and `train`, those whose values are to be combined.
+    """
     space = config.space or {}
     found: dict[tuple[Value, ...], Combination] = {}
-    for chosen in reachable(space, FIELDS):
+    for chosen in reachable(space, fields):
         params = _completed(space, chosen)
         run = config.at(params, config.seed)
-        three = {name: getattr(run.model, name) for name in FIELDS}
-        searched = {name: value for name, value in three.items() if name in space}
-        found.setdefault(
-            tuple(three.values()), Combination(searched, run, learning_rates(space, params, run))
-        )
+        values = {name: _value(run, name) for name in fields}
+        key = tuple(values.values())
+        if key not in found:
+            found[key] = Combination(
+                {name: value for name, value in values.items() if name in space},
+                run,
+                learning_rates(space, params, run),
+                {name: value for name, value in params.items() if name in _STRUCTURE},
+                _ends(config, chosen, run),
+            )
     return list(found.values())
+
+
+def _value(run: Config, name: str) -> Value:
+    found: Value = getattr(run.model if name in Model.model_fields else run.train, name)
+    return found
+
+
+def _ends(config: Config, chosen: Params, run: Config) -> tuple[Config, ...]:
+    """A run with the shallowest and one with the deepest structure, where they are others."""
+    found: list[Config] = []
+    for pick in (_shallowest, _deepest):
+        other = config.at(_completed(config.space or {}, chosen, pick), config.seed)
+        there = [(one.model, one.data) for one in (run, *found)]
+        if (other.model, other.data) not in there:
+            found.append(other)
+    return tuple(found)
+
+
+def _first(parameter: Parameter) -> Value:
+    return sample(parameter)[0] if isinstance(parameter, Choice) else parameter.at(0.5)
+
+
+def _shallowest(parameter: Parameter) -> Value:
+    """The shortest list of layers; of anything else the first value."""
+    return min(sample(parameter), key=_length)
+
+
+def _deepest(parameter: Parameter) -> Value:
+    """The longest list of layers; of anything else the last value."""
+    return max(reversed(sample(parameter)), key=_length)
+
+
+def _length(value: Value) -> int:
+    return len(value) if isinstance(value, list) else 0
 
 
 def among(config: Config, params: Params) -> Params:
@@ -164,15 +215,20 @@ def _number(value: Value) -> float:
     return float(value)
 
 
-def _completed(space: Space, chosen: Mapping[str, Value]) -> dict[str, Value]:
-    """A point with the chosen values; the rest at its first value or mid-range."""
+def _completed(
+    space: Space, chosen: Mapping[str, Value], pick: Callable[[Parameter], Value] = _first
+) -> dict[str, Value]:
+    """A point with the chosen values; the rest at its first value or mid-range.
+
+    Args:
+        pick: the value of what belongs to the structure.
+    """
     params: dict[str, Value] = {}
     for name, parameter in space.items():
         if name in chosen:
             params[name] = chosen[name]
         elif active(parameter, params):
-            is_choice = isinstance(parameter, Choice)
-            params[name] = sample(parameter)[0] if is_choice else parameter.at(0.5)
+            params[name] = pick(parameter) if name in _STRUCTURE else _first(parameter)
     return params
 
 

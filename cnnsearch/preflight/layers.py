@@ -1,7 +1,7 @@
 """What becomes of a signal layer by layer before any training: the lectures' ten-layer experiment.
 
 CS231n, lecture 6: ten layers of 500 units on normal inputs, once for each init scheme and
-activation; the signal dies away, explodes, saturates or stays.
+activation; the signal dies, fades, explodes, saturates or stays.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cnnsearch import model, runner
 from cnnsearch.config import Config
+from cnnsearch.diagnose.network import DYING, EXPLODING
 from cnnsearch.probe import Prober, signals
 from cnnsearch.records import LayerProbe
 
@@ -29,7 +30,7 @@ _SAMPLED = 2**18
 # The tails of the histogram's range, on both sides.
 _TAIL = 1e-3
 _MOSTLY = 0.5
-_LOST, _CHANGED = 10.0, 2.0
+_FADED, _CHANGED = 10.0, 2.0
 
 
 class Seen(StrEnum):
@@ -40,6 +41,7 @@ class Seen(StrEnum):
     SATURATES = "saturates"
     DIES = "dies"
     EXPLODES = "explodes"
+    FADES = "fades"
     DEAD = "dead"
     SHRINKS = "shrinks"
     GROWS = "grows"
@@ -139,9 +141,11 @@ def seen(rows: Sequence[LayerProbe]) -> Seen:
     told = {
         Seen.NONE: first == 0,
         Seen.SATURATES: any((row.saturated or 0) >= _MOSTLY for row in rows),
-        Seen.DIES: last * _LOST < first,
+        # The limits of bad-init, so that both say the same of a network.
+        Seen.DIES: last <= DYING * first,
         # A bounded function cannot explode.
-        Seen.EXPLODES: last > first * _LOST and rows[-1].saturated is None,
+        Seen.EXPLODES: last >= EXPLODING * first and rows[-1].saturated is None,
+        Seen.FADES: last * _FADED < first,
         Seen.DEAD: any((row.dead or 0) >= _MOSTLY for row in rows),
         Seen.SHRINKS: last * _CHANGED < first,
         Seen.GROWS: last > first * _CHANGED,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -21,16 +21,18 @@ from cnnsearch.config import Config
 from cnnsearch.data import TrialData
 from cnnsearch.guard import Diverged, DivergenceGuard
 from cnnsearch.optimizer import make_optimizer
-from cnnsearch.preflight.combinations import Combination, combinations, spread
+from cnnsearch.preflight.combinations import FIELDS, Combination, combinations, spread
 from cnnsearch.preflight.examine import Preflight
 from cnnsearch.preflight.untrained import look
-from cnnsearch.records import Params
+from cnnsearch.records import Params, Value
 from cnnsearch.space import Choice, Range
 from cnnsearch.train import Batches
 
 LOWEST, HIGHEST, STEPS = 1e-7, 100.0, 150
 MOST = 4
 """Of many combinations so many are tested."""
+# A look costs some hundredths of a second: 200 of them would be a long silence.
+_MOST_LOOKED_AT = 24
 
 # Where abort.loss_ratio is null.
 _RATIO = 3.0
@@ -127,29 +129,45 @@ def tested(config: Config, ready: Preflight) -> tuple[list[Combination], int]:
 
     Left out are those that are lost before the first step, unless all are.
     """
-    every = [
-        replace(one, params={**chosen, **one.params})
-        for chosen, narrowed in _by_optimizer(config)
-        for one in combinations(narrowed)
-    ]
+    every = combinations(_least_decay(config), ("optimizer", *FIELDS))
+    # Networks that differ in their optimizer alone begin in the same way.
+    networks: dict[tuple[Value, ...], Combination] = {}
+    for one in every:
+        networks.setdefault(_beginning(one), one)
     runner.settle(config.threads)
-    sound = [
-        one for one in every if not diagnose.at_start(look(one.config, _images(one, ready))[1])
-    ]
-    return spread(sound or every, MOST), len(every)
+    looked_at = spread(list(networks.values()), _MOST_LOOKED_AT)
+    sound = {_beginning(one) for one in looked_at if _is_sound(one, ready)}
+    left = [one for one in every if _beginning(one) in sound]
+    return spread(left or every, MOST), len(every)
 
 
-def sweep(combination: Combination, ready: Preflight) -> Sweep:
+def _beginning(combination: Combination) -> tuple[Value, ...]:
+    return tuple(getattr(combination.config.model, name) for name in FIELDS)
+
+
+def _is_sound(combination: Combination, ready: Preflight) -> bool:
+    try:
+        _, probe = look(combination.config, _images(combination, ready))
+    except RuntimeError:  # out of memory among them
+        return False
+    return not diagnose.at_start(probe)
+
+
+def sweep(combination: Combination, ready: Preflight) -> Sweep | None:
     """Train one combination while its learning rate grows, until the guard ends it.
 
     Where nothing was learned on the way the last three decades are gone through once more, three
     times as slowly: plain SGD from small weights (the lectures' two-layer network) needs that.
+    None where it cannot be trained: out of memory, say.
     """
-    first = _grown(combination, ready, LOWEST, HIGHEST)
-    if first.learns:
-        return first
-    highest = first.rates[-1]
-    again = _grown(combination, ready, highest / _AGAIN, highest)
+    try:
+        first = _grown(combination, ready, LOWEST, HIGHEST)
+        if first.learns:
+            return first
+        highest = first.rates[-1]
+        again = _grown(combination, ready, highest / _AGAIN, highest)
+    except RuntimeError:
+        return None
     return again if again.learns else first
 
 
@@ -203,7 +221,7 @@ def document(sweeps: Sequence[Sweep], total: int, config: Config) -> dict[str, A
         "combinations_total": total,
         "batch_size": config.train.batch_size,
         "optimizer": config.train.optimizer,
-        "guessing": sweeps[0].guessing,
+        "guessing": sweeps[0].guessing if sweeps else None,
         "combinations": [_plain(sweep) for sweep in sweeps],
         "proposal": None if found is None else dict(zip(("low", "high"), found, strict=True)),
     }
@@ -237,20 +255,13 @@ def _down(value: float) -> float:
     return float(f"{math.floor(value / unit + 1e-9) * unit:.1g}")
 
 
-def _by_optimizer(config: Config) -> Iterator[tuple[Params, Config]]:
-    """The config once for each optimizer of its space, which matters most to a learning rate."""
-    space = dict(config.space or {})
-    decay = space.get("weight_decay")
-    if isinstance(decay, Range):  # in the middle of a wide range it may allow no learning at all
-        space["weight_decay"] = Choice((decay.low,), decay.when)
-    config = replace(config, space=space if config.space else None)
-    parameter = space.get("optimizer")
-    if not isinstance(parameter, Choice):
-        yield {}, config
-        return
-    for value in parameter.choices:
-        one = Choice((value,), parameter.when)
-        yield {"optimizer": value}, replace(config, space={**space, "optimizer": one})
+def _least_decay(config: Config) -> Config:
+    """In the middle of a wide range weight decay may allow no learning at all."""
+    decay = (config.space or {}).get("weight_decay")
+    if not isinstance(decay, Range):
+        return config
+    least = Choice((decay.low,), decay.when)
+    return replace(config, space={**(config.space or {}), "weight_decay": least})
 
 
 def _images(combination: Combination, ready: Preflight) -> TrialData:

@@ -49,12 +49,14 @@ class Pace:
     diverged: int | None
     ready: float
     process: int
+    folds: int = 1
 
     @property
     def seconds(self) -> float:
         """Of the whole trial; of one that diverged, as far as it came."""
         steps = self.diverged or self.epochs * self.steps
-        return self.begin_s + steps * self.step_s + steps // self.steps * self.epoch_s
+        fold_s = self.begin_s + steps * self.step_s + steps // self.steps * self.epoch_s
+        return fold_s if self.diverged else self.folds * fold_s
 
 
 def pace(plain: Mapping[str, Any], process: int) -> Pace:
@@ -86,6 +88,7 @@ def pace(plain: Mapping[str, Any], process: int) -> Pace:
         diverged,
         ready,
         process,
+        config.data.folds,
     )
 
 

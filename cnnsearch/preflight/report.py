@@ -28,7 +28,7 @@ def document(smoke: Smoke) -> dict[str, Any]:
             {"problem": name, "where": where, "message": message}
             for name, where, message in _problems(smoke)
         ],
-        "time": None if smoke.cost is None else _time(smoke.cost),
+        "time": None if smoke.cost is None else _time(smoke.cost, smoke.pruner),
     }
 
 
@@ -56,11 +56,12 @@ def _combination(combination: Combination, tried: Tried | None) -> dict[str, Any
     }
 
 
-def _time(cost: Cost) -> dict[str, Any]:
+def _time(cost: Cost, pruner: str) -> dict[str, Any]:
     return {
         "seconds": round(cost.seconds, 3),
         "trials": cost.count,
         "jobs": cost.jobs,
+        "pruner": pruner,
         "trial_seconds": round(cost.trial_s, 3),
         "start_seconds": round(cost.start_s, 3),
         "storage_seconds": round(cost.storage_s, 3),
@@ -75,7 +76,7 @@ def _problems(smoke: Smoke) -> list[tuple[str, str, str]]:
     """What is wrong: its name, with which choices, and in a sentence."""
     there = [(c, tried) for c, tried in smoke.tried if tried is not None]
     combinations = [c for c, _ in there]
-    findings = [tried.findings for _, tried in there]
+    findings = [tried.lasting for _, tried in there]
     found = [
         (rule, words(choices), f"{diagnose.RULES[rule].meaning} {diagnose.RULES[rule].advice}")
         for rule, choices in problems(smoke.every, combinations, findings)
@@ -113,5 +114,11 @@ def _failure(failed: Sequence[tuple[Combination, Tried]]) -> str:
     rates = sorted({number(one.lr) for _, tried in failed for one in tried.tries}, key=float)
     return (
         f"{IMAGES} images are not learned by heart in {STEPS} steps: accuracy {accuracy}, at "
-        f"the best of lr {', '.join(rates)}."
+        f"the best of lr {', '.join(rates)}.{_held(failed[0][0])}"
     )
+
+
+def _held(combination: Combination) -> str:
+    """What else is searched of the network, and was tried at one value only."""
+    held = combination.held if combination.ends else {}
+    return f" Only {words([held])} was tried." if held else ""

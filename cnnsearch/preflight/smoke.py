@@ -19,6 +19,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,12 @@ from cnnsearch.executors.worker import STOP_SIGNALS, end_with_parent
 from cnnsearch.preflight.combinations import Combination, combinations, largest_decay, spread
 from cnnsearch.preflight.overfit import Try, overfit
 from cnnsearch.preflight.pace import Pace, pace
-from cnnsearch.preflight.untrained import Penalty, look, penalty
-from cnnsearch.records import EpochResult, Finding, Probe, Start, State
+from cnnsearch.preflight.untrained import Penalty, lasting, look, penalty
+from cnnsearch.records import EpochResult, Finding, LayerProbe, Probe, Start, State, Trial
 
 _WRITTEN = 3
+# Of many epochs so many are reported, 10 ms each; the others take as long.
+_REPORTED = 20
 # So many trials are timed in any case, and then others for so long, as chance is large in few.
 _TIMED = 12
 _ENOUGH_S = 10.0
@@ -46,6 +49,8 @@ class Tried:
     Args:
         guessing: the loss of guessing, ln(classes), that the first loss should be near.
         tries: on a few images, one for each learning rate, until one was enough.
+        findings: of the untrained network.
+        lasting: those of them that the shallowest and the deepest network of the space show too.
     """
 
     probe: Probe
@@ -53,6 +58,7 @@ class Tried:
     penalty: Penalty
     tries: Sequence[Try]
     findings: Sequence[Finding]
+    lasting: Sequence[Finding]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +102,13 @@ class Smoke:
     Args:
         every: the combinations of the space.
         tried: those that were tried out; None where one could not be (out of memory, say).
+        pruner: of the search, which the cost does not foresee; "none" where there is none.
     """
 
     every: Sequence[Combination]
     tried: Sequence[tuple[Combination, Tried | None]]
     cost: Cost | None
+    pruner: str = "none"
 
 
 def chosen(config: Config) -> tuple[list[Combination], list[Combination]]:
@@ -129,7 +137,12 @@ def smoke(config: Config, points: Sequence[Config], count: int, jobs: int) -> Sm
             # The tries come last: until the last step is timed, no process has nothing to do.
             with _signals_blocked():
                 paces = [pool.submit(_pace, point.plain()) for point in _mixed(points)]
-            tries = [pool.submit(_try_out, c.config.plain(), c.rates, decay) for c in some]
+            tries = [
+                pool.submit(
+                    _try_out, c.config.plain(), [end.plain() for end in c.ends], c.rates, decay
+                )
+                for c in some
+            ]
             storage_s = _storage_seconds(config, points)
             found = _collected(paces, max(_TIMED, jobs), started + _ENOUGH_S)
             tried = [(c, future.result()) for c, future in zip(some, tries, strict=True)]
@@ -138,7 +151,8 @@ def smoke(config: Config, points: Sequence[Config], count: int, jobs: int) -> Sm
             "a process of the check died, of too little memory perhaps. "
             "Try a smaller batch_size, or less beside it."
         ) from None
-    return Smoke(every, tried, _cost(found, opening_s, started, storage_s, count, jobs))
+    cost = _cost(found, opening_s, started, storage_s, count, jobs)
+    return Smoke(every, tried, cost, config.search.pruner if config.search else "none")
 
 
 def _mixed(points: Sequence[Config]) -> list[Config]:
@@ -186,19 +200,35 @@ def _pace(plain: Mapping[str, Any]) -> Pace | None:
         return None
 
 
-def _try_out(plain: Mapping[str, Any], rates: Sequence[float], decay: float) -> Tried | None:
-    """Try one combination out; None where its network cannot be trained."""
+def _try_out(
+    plain: Mapping[str, Any],
+    ends: Sequence[Mapping[str, Any]],
+    rates: Sequence[float],
+    decay: float,
+) -> Tried | None:
+    """Try one combination out; None where its network cannot be trained.
+
+    Args:
+        ends: see `Combination.ends`.
+    """
     config = from_plain(plain)
     runner.settle(config.threads)
-    device = runner.resolve_device(config.device)
-    images = data.prepare(data.load(config.data, lambda _: None), config.data, device)
+    images = _images(config)
     try:
         network, probe = look(config, images)
         added = penalty(network, config.model.init, decay)
         tries = overfit(config, images, rates)
+        findings = diagnose.at_start(probe)
+        others = (diagnose.at_start(look(end, _images(end))[1]) for end in map(from_plain, ends))
+        left = lasting(chain([findings], others))
     except RuntimeError:
         return None
-    return Tried(probe, math.log(images.classes), added, tries, diagnose.at_start(probe))
+    return Tried(probe, math.log(images.classes), added, tries, findings, left)
+
+
+def _images(config: Config) -> data.TrialData:
+    device = runner.resolve_device(config.device)
+    return data.prepare(data.load(config.data, lambda _: None), config.data, device)
 
 
 @contextmanager
@@ -232,22 +262,36 @@ def _serve() -> None:
 
 
 def _storage_seconds(config: Config, points: Sequence[Config]) -> float:
-    """What it takes to write a trial, epoch by epoch, into a new SQLite file."""
+    """What it takes to write a trial, with its curve and probes, into a new SQLite file."""
     from cnnsearch.study.store import Study
 
     if config.space is None or not points:
         return 0.0
-    epochs = round(statistics.fmean(point.train.epochs for point in points))
-    result = EpochResult(1, 0.1, 1.0, 0.5, 1.0, 0.5, 1.0)
+    point = points[len(points) // 2]
+    reports = point.train.epochs if point.data.folds == 1 else point.data.folds
     with tempfile.TemporaryDirectory(prefix="cnnsearch-check-") as folder:
         study = Study.claim(str(Path(folder) / "study.db"), config, "", _WRITTEN)
         try:
-            started = time.perf_counter()
+            reported_s, started = 0.0, time.perf_counter()
             for k in range(_WRITTEN):
                 trial = study.begin(Start(k, str(k), 1, 0, {}))
-                for epoch in range(min(epochs, 20)):
-                    study.report(trial.number, replace(result, epoch=epoch + 1))
-                study.finish(replace(trial, state=State.PRUNED))
-            return (time.perf_counter() - started) / _WRITTEN
+                before = time.perf_counter()
+                for step in range(min(reports, _REPORTED)):
+                    study.report(trial.number, step + 1, 0.5)
+                reported_s += time.perf_counter() - before
+                study.finish(_like_a_real_one(trial, point))
+            others_s = time.perf_counter() - started - reported_s
+            return (others_s + reported_s * max(1.0, reports / _REPORTED)) / _WRITTEN
         finally:
             study.release()
+
+
+def _like_a_real_one(trial: Trial, point: Config) -> Trial:
+    """Ended, with a curve and probes as large as its own would be, of numbers of all digits."""
+    x, layers = 1 / 3, len(point.model.conv) + len(point.model.hidden) + 1
+    layer = LayerProbe("hidden1", 10, x, x, x, x, x, x, x)
+    probe = Probe(x, (layer,) * layers, x, x) if point.diagnose else None
+    epochs = range(1, point.train.epochs + 1)
+    curve = tuple(EpochResult(epoch, x, x, x, x, x, x, probe) for epoch in epochs)
+    folds = (curve,) * point.data.folds if point.data.folds > 1 else ()
+    return replace(trial, state=State.PRUNED, curve=curve, folds=folds, probe=probe)

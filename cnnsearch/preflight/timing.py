@@ -36,11 +36,15 @@ def estimate_seconds(configs: Sequence[Config], ready: Preflight) -> float | Non
     None where not one of them can be trained. Divergence and pruning shorten a search, workers that
     share the machine lengthen it; neither is foreseen.
     """
-    times = [seconds for config in configs if (seconds := _trial_seconds(config, ready))]
+    times = [
+        config.data.folds * seconds
+        for config in configs
+        if (seconds := _fold_seconds(config, ready))
+    ]
     return sum(times) / len(times) if times else None
 
 
-def _trial_seconds(config: Config, ready: Preflight) -> float | None:
+def _fold_seconds(config: Config, ready: Preflight) -> float | None:
     """A line through the times of a short and a longer epoch: what is fixed, and what a step adds.
 
     Fixed is one batch of the validation split, for which all are counted.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -84,17 +84,37 @@ def warnings(config: Config, ready: Preflight, waiting: Sequence[Params]) -> lis
     every, known = combinations(config), all(waiting)
     points = [among(config, params) for params in waiting] if known else []
     running = [c for c in every if not known or c.params in points]
-    looked_at = spread(running, _MOST_LOOKED_AT)
-    found = []
-    for combination in looked_at:
-        run = combination.config
-        _, probe = look(run, data.prepare(ready.images, run.data, ready.device))
-        found.append(diagnose.at_start(probe))
+    looked_at, found = list[Combination](), list[Sequence[Finding]]()
+    for combination in spread(running, _MOST_LOOKED_AT):
+        runs = (combination.config, *combination.ends)
+        try:
+            found.append(lasting(_at_start(run, ready) for run in runs))
+        except RuntimeError:  # out of memory among them: the trials themselves will say so
+            continue
+        looked_at.append(combination)
     lines = []
     for rule, choices in problems(every, looked_at, found):
         share = f" ({count(points, choices)} of {counted(len(points), 'trial')})" if known else ""
         lines.append(f"{words(choices)}{share}: {rule}. {diagnose.RULES[rule].meaning}")
     return lines[:_MOST_WARNINGS]
+
+
+def _at_start(run: Config, ready: Preflight) -> Sequence[Finding]:
+    _, probe = look(run, data.prepare(ready.images, run.data, ready.device))
+    return diagnose.at_start(probe)
+
+
+def lasting(found: Iterable[Sequence[Finding]]) -> Sequence[Finding]:
+    """The findings of the first network that all others have too; where it has none, the others
+    are not looked at.
+    """
+    left: Sequence[Finding] | None = None
+    for findings in found:
+        rules = {finding.rule for finding in findings}
+        left = [one for one in (findings if left is None else left) if one.rule in rules]
+        if not left:
+            break
+    return left or ()
 
 
 def problems(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cnnsearch import ranking
 from cnnsearch.records import Began, Ended, Epoch, EpochResult, Event, State, Trial
@@ -45,22 +45,23 @@ class SearchProgress:
         self._direction = direction
         self._slots = slots
         self._clock = clock
-        self._ended = {trial.key: trial for trial in ranking.last_attempts(before)}
-        self._ended = {k: t for k, t in self._ended.items() if t.state is not State.KILLED}
+        ended = (t for t in ranking.last_attempts(before) if t.state is not State.KILLED)
+        self._ended = {trial.key: _listed(trial) for trial in ended}
         self._seconds: list[float] = []
-        self._busy_since = clock()
+        self._at_once = 1
 
     def take(self, event: Event) -> None:
         """Follow an event."""
         if isinstance(event, Began):
             self._ended.pop(event.trial.key, None)
             self.running[event.trial.number] = Running(event.trial, self._clock())
+            self._at_once = max(self._at_once, len(self.running))
         elif isinstance(event, Epoch):
             self.running[event.trial.number].result = event.result
         elif isinstance(event, Ended):
             running = self.running.pop(event.trial.number)
             if event.trial.state is not State.KILLED:
-                self._ended[event.trial.key] = event.trial
+                self._ended[event.trial.key] = _listed(event.trial)
                 self._seconds.append(self._clock() - running.since)
 
     @property
@@ -96,4 +97,11 @@ class SearchProgress:
         waiting = max(0, self.total - self.done - len(self.running))
         running = [max(0.0, mean - (now - running.since)) for running in self.running.values()]
         # Not shorter than the longest that runs, however many workers are idle beside it.
-        return max([(waiting * mean + sum(running)) / self._slots, *running])
+        # Fewer than there are workers, where one trial keeps several busy with its folds.
+        at_once = min(self._slots, self._at_once)
+        return max([(waiting * mean + sum(running)) / at_once, *running])
+
+
+def _listed(trial: Trial) -> Trial:
+    """Without what a long search has no room for: 10,000 curves with their probes are 2 GB."""
+    return replace(trial, curve=(), folds=(), probe=None)

@@ -46,15 +46,16 @@ def problem_lines(found: Mapping[str, Any]) -> list[Line]:
 def penalty_lines(found: Mapping[str, Any]) -> list[str]:
     """How weight decay raises the first loss; nothing where no scheme says by how much."""
     checked = [
-        one
-        for one in found["combinations"]
-        if one["tried"] and one["penalty_expected"] is not None and one["penalty_right"]
+        one for one in found["combinations"] if one["tried"] and one["penalty_expected"] is not None
     ]
     if not checked:
         return []
     decay = number(checked[0]["weight_decay"])
-    tried = len(found["combinations"])
-    share = f"{len(checked)} of {tried}"
+    right = sum(one["penalty_right"] for one in checked)
+    share = f"{right} of {len(checked)}"
+    without = sum(one["tried"] for one in found["combinations"]) - len(checked)
+    if without:
+        share += f"; {without} without a formula"
     return [f"decay     weight_decay {decay} raises the first loss as it should in {share}"]
 
 
@@ -66,6 +67,8 @@ def time_lines(time: Mapping[str, Any] | None, device: str) -> list[str]:
     if time["trials"] > 1:
         text += f": {seconds_text(time['trial_seconds'])} a trial, {time['jobs']} at a time"
     text += f", {seconds_text(time['start_seconds'])} to start"
+    if time["pruner"] != "none":
+        text += f", without pruning ({time['pruner']} will stop some earlier)"
     if not time["sampled_diverged"]:
         return [text]
     lost = f"{time['sampled_diverged']} of {time['sampled']} trials tried diverged"

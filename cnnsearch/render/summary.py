@@ -1,4 +1,4 @@
-"""What `run` says before it begins and after it has ended."""
+"""What `run` says before it begins and after it has ended, and `list` of a whole study."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from cnnsearch import catalog, ranking
 from cnnsearch.config import Config
 from cnnsearch.records import State, StudySummary, Trial
+from cnnsearch.render.output import Line
+from cnnsearch.render.sureness import sure_text
 from cnnsearch.render.text import counted, measure, seconds_text
-from cnnsearch.render.trials import counts_text, objective, params_text
+from cnnsearch.render.trials import counts_text, objective, objective_text, params_text
 from cnnsearch.render.verdicts import verdict_counts, verdicts_text
+from cnnsearch.review.next_step import next_steps
+from cnnsearch.review.sureness import sureness
 
 
 def opening(config: Config, count: int, done: int, where: str, seconds: float | None) -> str:
@@ -31,7 +35,7 @@ def workers(jobs: int, device: str) -> str:
 def closing(
     summary: StudySummary, trials: Sequence[Trial], count: int, again: str, interrupted: bool
 ) -> list[str]:
-    """Counts of states and verdicts, the best trial and what to do next.
+    """Counts of states and verdicts, the best trial, how sure it is and what to do next.
 
     Args:
         count: number of points that the study is to have.
@@ -45,21 +49,55 @@ def closing(
     if best is not None:
         value = f"{objective(summary)} {measure(best.value)}"
         lines.append(f"best: trial {best.number}, {value}; {params_text(best.params)}")
-    ended = sum(
-        number
-        for state, number in summary.counts.items()
-        if state not in (State.KILLED, State.RUNNING)
-    )
+    sure = sureness(ranking.shown(trials), objective(summary), summary.direction)
+    if sure is not None and not interrupted:
+        lines.append(f"how sure: {sure_text(sure)}")
     if interrupted:
         return [*lines, f"interrupted. To continue: {again}"]
-    if ended < count:
-        lines.append(f"{counted(count - ended, 'trial')} left. To continue: {again}")
     if best is None:
+        ended = sum(
+            number
+            for state, number in summary.counts.items()
+            if state not in (State.KILLED, State.RUNNING)
+        )
+        left = counted(count - ended, "trial")
+        lines += [f"{left} left. To continue: {again}"] if ended < count else []
         verb = "diagnose" if verdicts else "list"
         return [*lines, f"no trial completed. See why: cnnsearch {verb} {summary.name}"]
-    verbs = [f"list {summary.name}", f"show {summary.name} best"]
-    verbs += [f"diagnose {summary.name}"] if verdicts else []
-    return [*lines, "next: " + "; ".join(f"cnnsearch {verb}" for verb in verbs)]
+    steps = next_steps(summary, trials, sure, again)
+    return [*lines, *(f"next: {step}" for step in steps)]
+
+
+def standing(summary: StudySummary, attempts: Sequence[Trial]) -> list[Line]:
+    """How a study stands: counts, the best trial, how sure it is, verdicts and what to do next.
+
+    Args:
+        attempts: all of the study.
+    """
+    points = sum(summary.counts.values())
+    of = f"{points} of " if summary.planned else ""
+    counts = f": {counts_text(summary.counts)}" if points else ""
+    lines: list[Line] = [
+        [
+            (summary.name, "bold"),
+            (f": {of}{counted(summary.planned or points, 'point')}{counts}", ""),
+            (f" ({objective_text(summary)})", ""),
+        ]
+    ]
+    shown = ranking.shown(attempts)
+    best = ranking.best(shown, summary.direction)
+    sure = sureness(shown, objective(summary), summary.direction)
+    verdicts = verdict_counts(attempts)
+    told = {
+        "best": f"trial {best.number}, {measure(best.value)} ({params_text(best.params)})"
+        if best
+        else "",
+        "how sure": sure_text(sure) if sure else "",
+        "verdicts": verdicts_text(verdicts),
+    }
+    steps = [("next", step) for step in next_steps(summary, attempts, sure)]
+    labelled = [(label, text) for label, text in [*told.items(), *steps] if text]
+    return [*lines, *([(label, "bold"), (f": {text}", "")] for label, text in labelled)]
 
 
 def is_estimated(config: Config) -> bool:

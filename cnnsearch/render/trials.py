@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from cnnsearch import catalog
 from cnnsearch.records import EpochResult, Params, Probe, State, StudySummary, Trial
 from cnnsearch.render.table import Column, Table
-from cnnsearch.render.text import exact, measure, seconds_text, value_text
+from cnnsearch.render.text import exact, measure, one_line, seconds_text, value_text
 from cnnsearch.render.verdicts import verdict_style
 from cnnsearch.selection import VERDICTS, field
 
@@ -25,11 +26,16 @@ FIELDS = (
     "best_epoch",
     "seconds",
     "findings",
+    "tags",
+    "note",
+    "hidden",
     "reason",
     "seed",
 )
 OF_EPOCH = tuple(one.name for one in fields(EpochResult) if one.name != "probe")
 """What an epoch measured of the whole network."""
+NOTE_WIDTH = 24
+"""Columns of a note in a listing."""
 OUTCOME = "value or state"
 """A column where there is no room for both: a complete trial has a value, and no other has."""
 STATE_STYLES = {
@@ -57,7 +63,8 @@ def full_object(trial: Trial, config: Mapping[str, Any]) -> dict[str, Any]:
     """
     curve = [{name: getattr(result, name) for name in OF_EPOCH} for result in trial.curve]
     probes = [{"epoch": epoch, **asdict(probe)} for epoch, probe in probes_of(trial)]
-    return {**trial_object(trial), "curve": curve, "probes": probes, "config": dict(config)}
+    told = {"curve": curve, "probes": probes, "facts": dict(trial.facts), "config": dict(config)}
+    return {**trial_object(trial), **told}
 
 
 def probes_of(trial: Trial) -> list[tuple[int, Probe]]:
@@ -125,7 +132,12 @@ def column(name: str) -> Column:
         "seconds": Column("seconds", seconds_text, right=True, spare=True),
         "epochs": Column("epochs", right=True, spare=True),
         "best_epoch": Column("best_epoch", right=True, spare=True),
-        "findings": Column("findings", _rules_text, _rules_text),
+        "findings": Column("findings", _words_text, _words_text),
+        "tags": Column("tags", _words_text, _words_text, style=lambda _: "bold"),
+        "note": Column("note", _note_text),
+        "hidden": Column(
+            "hidden", lambda hidden: "hidden" if hidden else "", style=lambda _: "dim"
+        ),
         "reason": Column("reason", lambda text: text or "", prose=True, style=lambda _: "dim"),
     }
     if name in styled:
@@ -133,8 +145,13 @@ def column(name: str) -> Column:
     return Column(name, right=name in FIELDS)
 
 
-def _rules_text(rules: list[str] | None) -> str:
-    return ", ".join(rules or ())
+def _words_text(words: list[str] | None) -> str:
+    return ", ".join(words or ())
+
+
+def _note_text(note: str | None) -> str:
+    """The beginning of a note; `show` and CSV have the whole."""
+    return textwrap.shorten(one_line(note or ""), NOTE_WIDTH, placeholder="...")
 
 
 def _outcome_text(outcome: Any) -> str:

@@ -21,6 +21,7 @@ from cnnsearch.review.edges import Edge
 from cnnsearch.review.failure_map import narrower, within_text
 from cnnsearch.review.parts import FEWEST as PART
 from cnnsearch.review.parts import Part, Share, Split, as_number, splits, written
+from cnnsearch.review.proposed import logarithmic
 from cnnsearch.review.verdicts import NO_VERDICT, cause, causes, has, top, verdicts, wasted
 from cnnsearch.space import Choice, Parameter, Range, Space
 
@@ -64,15 +65,26 @@ def advise(
     if len(trials) < FEWEST:
         return []
     space = config.space or {}
-    cuts, rest = _cuts(trials, space, direction)
+    cuts, rest, smaller = _cuts(trials, space, direction)
     best = [trial for trial in top(trials, direction, _TOP) if not wasted(trial)]
     found = [
         *_changes(cuts, edges, space, len(trials)),
-        *_everywhere(rest, config, len(trials)),
+        *_everywhere(rest, replace(config, space=smaller), len(trials)),
         *_of_the_best(best, config),
         *_too_few(coverage, config),
     ]
-    return found[:MOST]
+    return _one_change_a_name(found)[:MOST]
+
+
+def _one_change_a_name(found: Sequence[Advice]) -> list[Advice]:
+    """Without what would write again what an advice before it wrote, and differently perhaps."""
+    kept, written_already = list[Advice](), set[str]()
+    for advice in found:
+        names = {name for section in advice.change.values() for name in section}
+        if not names & written_already:
+            kept.append(advice)
+            written_already |= names
+    return kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +103,12 @@ class _Cut:
     within: Split | None
 
 
-def _cuts(trials: Sequence[Trial], space: Space, direction: str) -> tuple[list[_Cut], list[Trial]]:
-    """The parts to leave out, the surest first, each among the trials left by the ones before."""
+def _cuts(
+    trials: Sequence[Trial], space: Space, direction: str
+) -> tuple[list[_Cut], list[Trial], Space]:
+    """The parts to leave out, the surest first, each among the trials left by the ones before; the
+    trials and the space that are left.
+    """
     best = [trial for trial in top(trials, direction, _TOP) if not wasted(trial)]
     rest, found, smaller = list(trials), list[_Cut](), dict(space)
     while len(found) < MOST and best:
@@ -113,7 +129,7 @@ def _cuts(trials: Sequence[Trial], space: Space, direction: str) -> tuple[list[_
         parameter = _without(smaller[part.name], part)
         assert parameter is not None
         smaller[part.name] = parameter
-    return found, rest
+    return found, rest, smaller
 
 
 def _wasteful(trials: Sequence[Trial], space: Space) -> list[Split]:
@@ -205,8 +221,8 @@ def _cut_text(cut: _Cut, count: int) -> str:
 def edge_text(edge: Edge) -> str:
     """Where the best trials lie, in a sentence: what a range should be extended for."""
     return (
-        f"trial {edge.trial}, the best, has {written(edge.value)}, at the {edge.side} end of its "
-        f"range, and {edge.near} of the best {edge.top} lie near that end."
+        f"trial {edge.trial}, the best, has {written(edge.value)}, and {edge.near} of the best "
+        f"{edge.top} lie near the {edge.side} end of its range."
     )
 
 
@@ -244,19 +260,22 @@ def _everywhere(rest: Sequence[Trial], config: Config, count: int) -> list[Advic
 
 
 def _moved(what: str, evidence: str, rest: Sequence[Trial], config: Config) -> list[Advice]:
-    """Another range of lr, beside the one in which most failed, if all failed next to it too."""
+    """Another range of lr, beside the one in which most failed, if all failed next to it too.
+
+    Args:
+        config: with the space in which they lie.
+    """
     sign = -1 if what == "Lower lr" else 1
     numbers = {trial.number: _lr(trial, config) for trial in rest}
     nearest = sorted(rest, key=lambda trial: sign * numbers[trial.number], reverse=True)
     if not all(_fails(trial, sign) for trial in nearest[:PART]):
         return []
-    parameter = (config.space or {}).get("lr")
-    old = parameter if isinstance(parameter, Range) else Range(0, 0)
+    old = (config.space or {}).get("lr", config.train.lr)
     end = numbers[nearest[0].number]
-    if isinstance(parameter, Range):
-        end = parameter.low if sign < 0 else parameter.high
+    if isinstance(old, Range):
+        end = old.low if sign < 0 else old.high
     far = float(f"{end * _FAR**sign:.3g}")
-    new = Range(min(end, far), max(end, far), log=True, points=old.points)
+    new = logarithmic(old, min(end, far), max(end, far), config)
     low, high = min(numbers.values()), max(numbers.values())
     tried = f"lr {written(low)}" + (f" to {written(high)}" if low < high else "")
     return [Advice(f"{what}: {evidence}, at {tried}.", {"space": {"lr": parameter_to_plain(new)}})]

@@ -19,7 +19,8 @@ from cnnsearch.space import Range, Space
 Side = Literal["low", "high"]
 # Complete trials in which the hyperparameter is active.
 FEWEST = 10
-# Of the range, in its own scale: where the best trial must lie, and most of the top ones.
+# Of the range, in its own scale: where one of the top trials must lie, and the best with most of
+# them. The lectures' coarse search: the best has lr 4e-4, the next ones go up to 1e-3, the end.
 _OUTERMOST, _OUTER = 0.1, 0.25
 _TOP = 0.15
 _SIDES: tuple[Side, Side] = ("low", "high")
@@ -72,13 +73,15 @@ def edges(trials: Sequence[Trial], space: Space, direction: str, sampler: str) -
 
 def _edge(end: _End, best: Trial, active: Sequence[Trial], direction: str) -> Edge | None:
     wider = extended(end.name, end.parameter, end.side)
-    if wider is None or len(active) < FEWEST or end.distance(best) > end.reach(_OUTERMOST):
+    if wider is None or len(active) < FEWEST or end.distance(best) > end.reach(_OUTER):
         return None
     near = {trial.number for trial in active if end.distance(trial) <= end.reach(_OUTER)}
     # A sampler that learns crowds where it found good values: what it tried does not tell how often
     # chance comes near an end.
     chance = _OUTER if SAMPLERS[end.sampler].sequential else len(near) / len(active)
     tops = top(active, direction, _TOP)
+    if min(map(end.distance, tops)) > end.reach(_OUTERMOST):
+        return None
     count = sum(trial.number in near for trial in tops)
     if 2 * count <= len(tops) or binomial_tail(count, len(tops), chance) >= ALPHA:
         return None
@@ -144,7 +147,8 @@ def extended(name: str, parameter: Range, side: Side) -> Range | None:
     if parameter.step is not None or (parameter.integer and not parameter.log):
         step = parameter.step or 1
         steps = max(1, round(abs(wanted - end) / step))
-        number = end + sign * min(steps, math.floor(room / step + _ROUNDING)) * step
+        # Some fields, such as lr, have room without end.
+        number = end + sign * math.floor(min(steps, room / step + _ROUNDING)) * step
     else:
         number = wanted if abs(wanted - end) <= room else end + sign * room
     number = round(number) if parameter.integer else float(f"{number:.3g}")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from cnnsearch import ranking
-from cnnsearch.diagnose import JUDGED, OK, RULES
+from cnnsearch.diagnose import JUDGED, OK, RULES, crept
 from cnnsearch.records import State, Trial
 
 NO_VERDICT = "none"
@@ -16,8 +16,8 @@ _FEWEST_TOP = 5
 
 
 def ended(trials: Iterable[Trial]) -> list[Trial]:
-    """The points' results that tell something: complete, pruned and diverged ones."""
-    return [trial for trial in ranking.last_attempts(trials) if trial.state in JUDGED]
+    """The points' results that tell something: complete, pruned and diverged ones, not hidden."""
+    return [trial for trial in ranking.shown(trials) if trial.state in JUDGED]
 
 
 def verdict(trial: Trial) -> str:
@@ -51,8 +51,12 @@ def has(trial: Trial, rule: str) -> bool:
 
 
 def wasted(trial: Trial) -> bool:
-    """Whether a trial diverged or learned nothing."""
-    return trial.state is State.DIVERGED or any(has(trial, rule) for rule in LEARNED_NOTHING)
+    """Whether a trial diverged or learned nothing; one that crept on above chance did learn."""
+    if trial.state is State.DIVERGED or trial.diagnosis is None:
+        return trial.state is State.DIVERGED
+    if any(crept(finding) for finding in trial.diagnosis.findings):
+        return has(trial, "symmetric")
+    return any(has(trial, rule) for rule in LEARNED_NOTHING)
 
 
 def cause(trial: Trial) -> str:

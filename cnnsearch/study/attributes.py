@@ -9,12 +9,20 @@ from typing import Any
 
 from cnnsearch.records import Diagnosis, EpochResult, Finding, LayerProbe, Probe, Trial
 
-# Of a study.
+# Of a study; of a trial, that of its single run.
 CONFIG = "config"
+# Of a study.
 FINGERPRINT = "fingerprint"
 COORDINATOR = "coordinator"
 PLANNED = "planned"
 VERSION = "cnnsearch"
+MARKS = "marks"
+STAGE = "stage"
+"""Its place in a chain, see `cnnsearch.stages.Chain.place`; absent of other studies."""
+RERUN = "rerun"
+"""What a study of repeats was made from: the name of the `study`, its `trials`."""
+REQUEST = "request:"
+"""Begins the names of requests, see `cnnsearch.study.requests`."""
 
 # Of a trial, written when it begins.
 POINT = "point"
@@ -26,11 +34,12 @@ PARAMS = "params"
 STARTED = "started"
 # Written when it ends.
 CURVE = "curve"
+FOLDS = "folds"
 PROBES = "probes"
 RESULT = "result"
 
 LISTED = (POINT, KEY, ATTEMPT, RUN, SEED, PARAMS, STARTED, RESULT)
-WHOLE = (*LISTED, CURVE, PROBES)
+WHOLE = (*LISTED, CURVE, FOLDS, PROBES)
 
 _OF_CURVE = [field.name for field in fields(EpochResult) if field.name != "probe"]
 _OF_PROBE = [field.name for field in fields(Probe) if field.name != "layers"]
@@ -53,8 +62,9 @@ def of_end(trial: Trial) -> dict[str, Any]:
         "diagnosis": None if trial.diagnosis is None else _plain(trial.diagnosis),
     }
     curve = {CURVE: curve_columns(trial.curve)} if trial.curve else {}
+    folds = {FOLDS: [curve_columns(fold) for fold in trial.folds]} if trial.folds else {}
     probes = {PROBES: probe_columns(trial)} if trial.probe is not None else {}
-    return {**curve, **probes, RESULT: result}
+    return {**curve, **folds, **probes, RESULT: result}
 
 
 def _plain(diagnosis: Diagnosis) -> dict[str, Any]:
@@ -66,7 +76,27 @@ def diagnosis_of(stored: Mapping[str, Any] | None) -> Diagnosis | None:
     """The diagnosis that `of_end` wrote."""
     if stored is None:
         return None
-    return Diagnosis(stored["verdict"], tuple(Finding(**one) for one in stored["findings"]))
+    return Diagnosis(stored["verdict"], tuple(map(_finding, stored.get("findings", ()))))
+
+
+def _finding(stored: Mapping[str, Any]) -> Finding:
+    """Of whatever version: what it tells that this one does not know is left out."""
+    return Finding(
+        stored["rule"], stored.get("measured"), stored.get("limit"), stored.get("message", "")
+    )
+
+
+def with_marks(trial: Trial, mark: Mapping[str, Any] | None) -> Trial:
+    """The trial with what stands of it in the study's `marks`, see `cnnsearch.study.requests`."""
+    if not mark:
+        return trial
+    return replace(
+        trial,
+        tags=tuple(mark.get("tags", ())),
+        note=mark.get("note"),
+        hidden=mark.get("hidden", False),
+        tests=tuple(mark.get("tests", ())),
+    )
 
 
 def curve_columns(curve: Sequence[EpochResult]) -> dict[str, list[Any]]:
@@ -78,7 +108,9 @@ def curve_of(columns: Mapping[str, Sequence[Any]] | None) -> tuple[EpochResult, 
     """The curve that `curve_columns` wrote."""
     if not columns:
         return ()
-    return tuple(map(_epoch, zip(*(columns[name] for name in _OF_CURVE), strict=True)))
+    count = len(columns["epoch"])
+    told = [columns.get(name) or [None] * count for name in _OF_CURVE]
+    return tuple(map(_epoch, zip(*told, strict=True)))
 
 
 def _epoch(row: Sequence[Any]) -> EpochResult:
@@ -114,9 +146,12 @@ def with_probes(trial: Trial, columns: Mapping[str, Any] | None) -> Trial:
 def _probe(columns: Mapping[str, Any], place: int) -> Probe:
     layers = []
     for i, (name, units) in enumerate(zip(columns["name"], columns["units"], strict=True)):
-        told = {quantity: columns[quantity][place][i] for quantity in _MEASURED}
+        # Another version may not have measured all of it.
+        told: dict[str, Any] = {
+            one: columns[one][place][i] if one in columns else None for one in _MEASURED
+        }
         layers.append(LayerProbe(name, units, **told | _numbers(told, "mean", "std", "similarity")))
-    told = {name: columns[name][place] for name in _OF_PROBE}
+    told = {name: columns[name][place] if name in columns else None for name in _OF_PROBE}
     return Probe(layers=tuple(layers), **told | _numbers(told, "loss"))
 
 

@@ -95,6 +95,13 @@ def study_attributes(storage: str, name: str) -> Mapping[str, Any] | None:
         return dict(_studies(connection, every=True)).get(name) if connection else None
 
 
+def stages(storage: str) -> dict[str, Mapping[str, Any]]:
+    """The place of each study that is a stage of a chain: `family`, `stage`, `of`, `parent`."""
+    with _connection(storage) as connection:
+        found = _studies(connection) if connection else []
+    return {name: attrs[attributes.STAGE] for name, attrs in found if attrs.get(attributes.STAGE)}
+
+
 def trials(storage: str, name: str) -> list[Trial]:
     """All attempts of a study by number, without curves.
 
@@ -185,6 +192,8 @@ def _summary(name: str, attrs: Mapping[str, Any], trials: Sequence[Trial]) -> St
         updated=max(ends, default=None),
         planned=attrs.get(attributes.PLANNED),
         config=config,
+        repeats=(attrs.get(attributes.RERUN) or {}).get("study"),
+        stage=bool(attrs.get(attributes.STAGE)),
     )
 
 
@@ -204,7 +213,24 @@ def _trials(
     )
     running = any(state == "RUNNING" for _, state, _, _ in rows)
     owned = running and is_held(storage, name)
-    return [_trial(row, owned) for row in rows if attributes.KEY in row[3]]
+    marks = _marks(connection, name)
+    return [
+        attributes.with_marks(_trial(row, owned), marks.get(str(row[0])))
+        for row in rows
+        if attributes.KEY in row[3]
+    ]
+
+
+def _marks(connection: sqlalchemy.Connection, name: str) -> Mapping[str, Any]:
+    """What users said of the study's trials, by their numbers as texts."""
+    stored = connection.execute(
+        sqlalchemy.text(
+            "SELECT a.value_json FROM study_user_attributes a"
+            " JOIN studies s ON s.study_id = a.study_id WHERE s.study_name = :name AND a.key = :key"
+        ),
+        {"name": name, "key": attributes.MARKS},
+    ).scalar()
+    return {} if stored is None else dict(json.loads(stored))
 
 
 def _version(connection: sqlalchemy.Connection) -> str | None:
@@ -246,7 +272,7 @@ def _rows(
 def _rows_through_optuna(
     storage: str, name: str, keys: Sequence[str], numbers: Sequence[int] | None
 ) -> Iterator[Row]:
-    from cnnsearch.study.store import open_storage
+    from cnnsearch.study.database import open_storage
 
     database = open_storage(storage)
     try:
@@ -282,6 +308,7 @@ def _trial(row: Row, owned: bool) -> Trial:
         seed=attrs[attributes.SEED],
         started=attrs.get(attributes.STARTED),
         curve=attributes.curve_of(attrs.get(attributes.CURVE)),
+        folds=tuple(map(attributes.curve_of, attrs.get(attributes.FOLDS, ()))),
     )
     begun = attributes.with_probes(begun, attrs.get(attributes.PROBES))
     if result is None or State(result["state"]) is not state:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
-import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import optuna
-import sqlalchemy
-from filelock import FileLock
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -23,72 +20,19 @@ from optuna.trial import FrozenTrial, TrialState
 from cnnsearch import __version__
 from cnnsearch.config import Config, differences, from_plain
 from cnnsearch.errors import CnnsearchError, InputError, StudyBusyError
-from cnnsearch.objective import DIRECTIONS, measured
+from cnnsearch.objective import DIRECTIONS
 from cnnsearch.ranking import last_attempts
-from cnnsearch.records import EpochResult, Params, Start, State, Trial
-from cnnsearch.study import attributes, read
+from cnnsearch.records import Params, Start, State, Trial
+from cnnsearch.study import attributes, read, requests
+from cnnsearch.study.database import open_storage, told
 from cnnsearch.study.distributions import to_optuna
-from cnnsearch.study.location import connect, database_file, database_lock
+from cnnsearch.study.kinds import check_kind
 from cnnsearch.study.lock import StudyLock
 from cnnsearch.study.samplers import draw, make_pruner, make_sampler, optuna_distributions
 from cnnsearch.study.states import OPTUNA_STATES
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-
-def open_storage(storage: str) -> RDBStorage:
-    """Optuna's storage in an SQLite file, created when absent.
-
-    Rollback journal, not WAL (SQLite 3.7.0 to 3.51.2 can corrupt WAL databases); a minute's wait
-    for the lock; BEGIN IMMEDIATE, so that what a transaction read still holds when it writes.
-
-    Raises:
-        CnnsearchError: the file cannot be opened, is no database or is of another version.
-    """
-    path = database_file(storage)
-    if not path.parent.is_dir():
-        raise InputError(f"--storage: no folder {path.parent}. Make it, or write another path.")
-    try:
-        with FileLock(database_lock(storage)):  # making the tables is no transaction
-            database = RDBStorage(
-                "sqlite://",
-                engine_kwargs={
-                    "creator": lambda: connect(storage, "rwc"),
-                    "poolclass": sqlalchemy.QueuePool,  # one connection a thread, kept
-                },
-            )
-    except (sqlalchemy.exc.DatabaseError, sqlite3.DatabaseError, OSError, RuntimeError) as error:
-        reason = str(getattr(error, "orig", error)).splitlines()[0]
-        raise CnnsearchError(f"--storage: {path}: {reason}") from error
-
-    @sqlalchemy.event.listens_for(database.engine, "connect")
-    def no_implicit_begin(connection: Any, _: Any) -> None:
-        connection.isolation_level = None
-
-    @sqlalchemy.event.listens_for(database.engine, "begin")
-    def begin_immediate(connection: sqlalchemy.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    database.engine.dispose()  # connections from before the listeners
-    return database
-
-
-@contextmanager
-def _told(storage: str) -> Iterator[None]:
-    """Errors of the database in one line that names the file.
-
-    Raises:
-        CnnsearchError: the disk is full, the file is read-only or locked for more than a minute.
-    """
-    try:
-        yield
-    except (StorageInternalError, sqlalchemy.exc.DatabaseError) as error:
-        cause = error.__cause__ or error
-        reason = str(getattr(cause, "orig", cause)).splitlines()[0]
-        path = database_file(storage)
-        raise CnnsearchError(
-            f"--storage: {path}: {reason}. What was stored so far is kept; mend it, run again."
-        ) from error
+# So often a coordinator asks the storage for requests.
+_LOOK_S = 0.5
 
 
 class Study:
@@ -100,6 +44,7 @@ class Study:
         self.name = config.study
         self.storage = storage
         self.fingerprint = fingerprint
+        self.config = config
         self.search = config.search
         self.space = config.space
         self.run = uuid.uuid4().hex[:12]
@@ -111,14 +56,23 @@ class Study:
         self._pruner = make_pruner(self.search.pruner)
         self._distributions = optuna_distributions(self.space)
         self._ids: dict[int, int] = {}
+        self._looked = -math.inf
 
     @classmethod
-    def claim(cls, storage: str, config: Config, fingerprint: str, planned: int) -> Study:
+    def claim(
+        cls,
+        storage: str,
+        config: Config,
+        fingerprint: str,
+        planned: int,
+        repeats: Mapping[str, Any] | None = None,
+    ) -> Study:
         """Open or create the study of a config and take the right to write it.
 
         Args:
             fingerprint: of the data set's content.
             planned: number of points that it is to have.
+            repeats: of a study that repeats trials of another one, see `attributes.RERUN`.
 
         Raises:
             StudyBusyError: another living process owns it.
@@ -128,28 +82,39 @@ class Study:
         if not lock.acquire():
             raise StudyBusyError(busy_message(storage, config.study))
         try:
-            check_resume(storage, config, fingerprint)
-            return cls._claimed(storage, config, lock, fingerprint, planned)
+            check_resume(storage, config, fingerprint, repeats)
+            return cls._claimed(storage, config, lock, fingerprint, planned, repeats)
         except BaseException:
             lock.release()
             raise
 
     @classmethod
     def _claimed(
-        cls, storage: str, config: Config, lock: StudyLock, fingerprint: str, planned: int
+        cls,
+        storage: str,
+        config: Config,
+        lock: StudyLock,
+        fingerprint: str,
+        planned: int,
+        repeats: Mapping[str, Any] | None,
     ) -> Study:
-        with _told(storage):
+        with told(storage):
             study = cls(storage, config, lock, fingerprint)
             study._set(attributes.COORDINATOR, _coordinator(study.run))
+            if repeats is not None:
+                study._set(attributes.RERUN, repeats)
             study._set(attributes.CONFIG, config.plain())
             study._set(attributes.FINGERPRINT, fingerprint)
             study._set(attributes.VERSION, __version__)
             study._bury_the_dead()
             study._set(attributes.PLANNED, max(planned, len(last_attempts(study.trials()))))
+        study.apply_requests()
         return study
 
     def release(self) -> None:
         """Give the study back."""
+        with suppress(CnnsearchError):  # what still waits is for the next owner
+            self.apply_requests(0.0)
         self._database.engine.dispose()
         self._lock.release()
 
@@ -172,8 +137,10 @@ class Study:
             attributes.SEED: start.seed,
             attributes.PARAMS: dict(start.params),
             attributes.STARTED: started,
+            # The study's config and the parameters would give it too; this is what was run.
+            attributes.CONFIG: self.config.at(start.params, start.seed).plain(),
         }
-        with _told(self.storage):
+        with told(self.storage):
             trial_id = self._create(start.params, attrs)
             number = self._database.get_trial_number_from_id(trial_id)
         self._ids[number] = trial_id
@@ -223,11 +190,10 @@ class Study:
             or stored[name] == self._distributions[name]
         }
 
-    def report(self, number: int, result: EpochResult) -> None:
-        """Store the objective after an epoch."""
-        value = measured(result, self.search.objective)
-        with _told(self.storage):
-            self._database.set_trial_intermediate_value(self._ids[number], result.epoch, value)
+    def report(self, number: int, step: int, value: float) -> None:
+        """Store the objective after an epoch, or its mean after a fold; both count from 1."""
+        with told(self.storage):
+            self._database.set_trial_intermediate_value(self._ids[number], step, value)
 
     def should_prune(self, number: int) -> bool:
         """Whether the pruner gives the trial up after the epoch reported last."""
@@ -247,11 +213,19 @@ class Study:
         The state is written last: until then it counts as running.
         """
         trial_id, state = self._ids[trial.number], TrialState[OPTUNA_STATES[trial.state]]
-        with _told(self.storage):
+        with told(self.storage):
             for key, content in attributes.of_end(trial).items():
                 self._database.set_trial_user_attr(trial_id, key, content)
             values = None if trial.value is None else [trial.value]
             self._database.set_trial_state_values(trial_id, state, values)
+
+    def apply_requests(self, every_s: float = _LOOK_S) -> None:
+        """Do what `tag`, `note` and `hide` ask for; at most once in so many seconds."""
+        now = time.monotonic()
+        if now - self._looked >= every_s:
+            self._looked = now
+            with told(self.storage):
+                requests.apply(self._database, self._id)
 
     def _bury_the_dead(self) -> None:
         """Mark what a dead coordinator left running as killed."""
@@ -266,15 +240,26 @@ class Study:
             self._database.set_trial_user_attr(found._trial_id, attributes.RESULT, result)
             self._database.set_trial_state_values(found._trial_id, TrialState.FAIL)
 
+    def keep_stage(self, place: Mapping[str, Any]) -> None:
+        """Store which stage of which chain the study is."""
+        with told(self.storage):
+            self._set(attributes.STAGE, dict(place))
+
     def _set(self, key: str, content: Any) -> None:
         self._database.set_study_user_attr(self._id, key, content)
 
 
-def check_resume(storage: str, config: Config, fingerprint: str | None = None) -> None:
+def check_resume(
+    storage: str,
+    config: Config,
+    fingerprint: str | None = None,
+    repeats: Mapping[str, Any] | None = None,
+) -> None:
     """Refuse a config that does not go on with the stored study.
 
     Args:
         fingerprint: of the data; None leaves the data out.
+        repeats: see `Study.claim`.
 
     Raises:
         InputError: with the differences.
@@ -283,6 +268,7 @@ def check_resume(storage: str, config: Config, fingerprint: str | None = None) -
     if attrs is None or attributes.CONFIG not in attrs:
         return
     other = "To start another study, give it a name: --name NAME."
+    check_kind(config.study, attrs.get(attributes.RERUN), repeats, other)
     changed = differences(from_plain(attrs[attributes.CONFIG]), config)
     if changed:
         lines = "\n".join(f"  {line}" for line in changed)
@@ -312,7 +298,7 @@ def remove(storage: str, name: str) -> None:
     if not lock.acquire():
         raise StudyBusyError(busy_message(storage, name))
     try:
-        with _told(storage):
+        with told(storage):
             database = open_storage(storage)
             database.delete_study(database.get_study_id_from_name(name))
             database.engine.dispose()

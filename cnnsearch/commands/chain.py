@@ -1,0 +1,321 @@
+"""Running the stages of a file, one after the other, from wherever they stand."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnsearch import __version__, ranking
+from cnnsearch.commands import searching
+from cnnsearch.commands.export import with_whole_root
+from cnnsearch.commands.files import write_whole
+from cnnsearch.commands.searching import Found, Request
+from cnnsearch.config import Config, from_plain, to_yaml
+from cnnsearch.errors import InputError
+from cnnsearch.interruption import Interruption
+from cnnsearch.records import State, StudySummary, Trial
+from cnnsearch.render import output
+from cnnsearch.render.narrow import (
+    best_line,
+    evidence_comment,
+    head,
+    say_evidence,
+    stage_line,
+    stage_text,
+)
+from cnnsearch.render.talk import say
+from cnnsearch.render.text import counted, measure
+from cnnsearch.render.trials import trial_object
+from cnnsearch.review.narrowing import Narrowing
+from cnnsearch.stages import Chain, plan_lines
+from cnnsearch.study import attributes, read
+from cnnsearch.study.location import study_folder
+from cnnsearch.study.store import check_resume
+
+if TYPE_CHECKING:
+    from cnnsearch.preflight import Preflight
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A stage whose config is known.
+
+    Args:
+        narrowing: None of the first, and of one that has begun.
+    """
+
+    number: int
+    request: Request
+    narrowing: Narrowing | None = None
+
+
+def run(request: Request, as_json: bool) -> int:
+    """Run what remains of a chain; its last word names the best trial and the final file."""
+    chain = Chain(request.config)
+    _check_begun(request, chain)
+    readies = _examined(request, chain)
+    found: list[Found] = []
+    with Interruption() as interruption:
+        code = _run_stages(request, chain, readies, interruption, found)
+    complete = [one for one in found if one.summary.best is not None]
+    final = None
+    if code == 0 and len(found) == chain.length and not _left(found[-1]):
+        final = _write_best(chain, found[-1])
+    if as_json:
+        output.write_json(_document(chain, found, final))
+    for line in _closing(request, chain, found, final, interruption.happened()):
+        say(line)
+    return code if complete or code else 3
+
+
+def current(request: Request) -> Request:
+    """The stage that would run now, after the plan of all is told."""
+    chain = Chain(request.config)
+    _check_begun(request, chain)
+    for line in plan_lines(chain):
+        say(line)
+    before: Request | None = None
+    for number in range(1, chain.length + 1):
+        before = _stage(request, chain, number, before).request
+        if searching.waiting(before):
+            break
+    assert before is not None
+    return before
+
+
+def _run_stages(
+    request: Request,
+    chain: Chain,
+    readies: Sequence[Preflight],
+    interruption: Interruption,
+    found: list[Found],
+) -> int:
+    """Run the stages in order; the exit code of the one that stopped the chain, else 0.
+
+    Args:
+        found: gets what each stage gave.
+    """
+    end = None if request.timeout_s is None else time.monotonic() + request.timeout_s
+    before: Request | None = None
+    for number, ready in enumerate(readies, 1):
+        stage = _stage(request, chain, number, before)
+        left = None if end is None else end - time.monotonic()
+        if left is not None and left <= 0:
+            return 0
+        before = replace(stage.request, timeout_s=left)
+        found.append(_run_stage(chain, replace(stage, request=before), ready, interruption))
+        if found[-1].code or interruption.happened():
+            return found[-1].code
+        if _left(found[-1]):
+            return 0
+    return 0
+
+
+def _run_stage(chain: Chain, stage: _Stage, ready: Preflight, interruption: Interruption) -> Found:
+    request = stage.request
+    if not searching.waiting(request) and _stored(request.storage, request.config.study):
+        done = searching.as_found(request)
+        say(f"stage {stage.number} of {chain.length}, {stage_line(done.summary)}; done before")
+        return done
+    _say_stage(chain, stage)
+    searching.announce(request, ready)  # makes the folders
+    _write_stage(chain, stage)
+    return searching.search(request, ready, interruption)
+
+
+def _stage(request: Request, chain: Chain, number: int, before: Request | None) -> _Stage:
+    """A stage's config, made of the stage before, which has ended.
+
+    That of one that has begun keeps its space: what it began with is what it goes on with.
+    """
+    narrowing = None
+    if before is None:
+        config = chain.first()
+    else:
+        stored = _stored(request.storage, chain.study(number))
+        if stored is None:
+            trials = read.trials(request.storage, before.config.study)
+            config, narrowing = chain.after(number, before.config, trials)
+        else:
+            config = chain.continued(number, before.config, stored)
+    own = replace(
+        request,
+        config=config,
+        count=chain.planned(number, config),
+        stage=chain.place(number),
+        retry_failed=request.retry_failed and not _is_passed(request.storage, chain, number),
+    )
+    return _Stage(number, own, narrowing)
+
+
+def _stored(storage: str, study: str) -> Config | None:
+    """The config that a study was begun with; None where there is no such study."""
+    attrs = read.study_attributes(storage, study) or {}
+    return from_plain(attrs[attributes.CONFIG]) if attributes.CONFIG in attrs else None
+
+
+def _is_passed(storage: str, chain: Chain, number: int) -> bool:
+    """Whether the stage after one has begun, so that nothing of it may change."""
+    return number < chain.length and _stored(storage, chain.study(number + 1)) is not None
+
+
+def _check_begun(request: Request, chain: Chain) -> None:
+    """Refuse what does not go on with the stages that have begun, before anything runs.
+
+    Raises:
+        InputError: a stage has begun with other values, or one that is over would get trials.
+    """
+    before: Request | None = None
+    for number in range(1, chain.length + 1):
+        study = chain.study(number)
+        if _stored(request.storage, study) is None:
+            return
+        stage = _stage(request, chain, number, before)
+        before = stage.request
+        check_resume(request.storage, before.config)
+        _check_place(study, read.stages(request.storage).get(study, {}), chain.place(number))
+        if _is_passed(request.storage, chain, number) and searching.waiting(before):
+            raise InputError(
+                f"stages.{number}: {study} is over, as {chain.study(number + 1)} was begun from "
+                f"it, and cannot get more trials now. Write its trials as they were, or start "
+                "another chain: --name NAME."
+            )
+
+
+def _check_place(study: str, stored: Mapping[str, Any], place: Mapping[str, Any]) -> None:
+    for name in ("top", "pad"):
+        if name in stored and stored[name] != place.get(name):
+            raise InputError(
+                f"study {study} was begun with {name}: {stored[name]}, and the file has "
+                f"{place.get(name)}. Write it as it was, or start another chain: --name NAME."
+            )
+
+
+def _examined(request: Request, chain: Chain) -> list[Preflight]:
+    """What would make trials of any stage fail, found before the first."""
+    found: list[Preflight] = []
+    configs: list[Config] = []
+    for config in chain.outlines():
+        same = [
+            ready
+            for other, ready in zip(configs, found, strict=True)
+            if (other.data, other.model, other.space) == (config.data, config.model, config.space)
+        ]
+        found.append(same[0] if same else searching.examined(replace(request, config=config)))
+        configs.append(config)
+    return found
+
+
+def _say_stage(chain: Chain, stage: _Stage) -> None:
+    request, narrowing = stage.request, stage.narrowing
+    config = request.config
+    title = f"stage {stage.number} of {chain.length}: {stage_text(config, request.count)}"
+    if narrowing is None:
+        say(title)
+        return
+    assert config.search is not None
+    told = head(narrowing, chain.study(stage.number - 1), config.search.objective)
+    width = output.width() if sys.stderr.isatty() else None
+    say_evidence(narrowing, f"{title}, {told}", width)
+
+
+def _write_stage(chain: Chain, stage: _Stage) -> None:
+    """The stage's config as a file, to look at: what it runs is kept with its study."""
+    path = study_folder(chain.family) / f"stage-{stage.number}.yaml"
+    if stage.narrowing is None and stage.number > 1 and path.exists():
+        return
+    config = stage.request.config
+    lines = [f"Stage {stage.number} of {chain.length} of {chain.family}."]
+    if stage.narrowing is not None:
+        assert config.search is not None
+        told = head(stage.narrowing, chain.study(stage.number - 1), config.search.objective)
+        lines = [f"Stage {stage.number} of {chain.length} of {chain.family}, {told}:"]
+        lines += evidence_comment(stage.narrowing)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, to_yaml(config, "\n".join(lines)))
+
+
+def _best(trials: Sequence[Trial], direction: str) -> Trial | None:
+    """The best trial; of equals that of the first point: numbers depend on interruptions."""
+    last = ranking.last_attempts(trials)
+    by_point = {trial.point: trial for trial in last}
+    numbered = [replace(trial, number=trial.point) for trial in last]
+    best = ranking.best(numbered, direction)
+    return None if best is None else by_point[best.point]
+
+
+def _write_best(chain: Chain, last: Found) -> Path | None:
+    """The final file: the best trial of the last stage as a config of a single run."""
+    summary = last.summary
+    best = _best(last.trials, summary.direction)
+    if best is None:
+        return None
+    config = from_plain(dict(summary.config))
+    assert config.search is not None
+    comment = (
+        f"The best of {chain.family} after {counted(chain.length, 'stage')}: point {best.point} of "
+        f"{summary.name}, {config.search.objective} {measure(best.value)}.\n"
+        f"Written by cnnsearch {__version__}. Run it again: cnnsearch train FILE"
+    )
+    single = with_whole_root(config.at(best.params, best.seed))
+    path = study_folder(chain.family) / "best.yaml"
+    write_whole(path, to_yaml(single, comment))
+    return path
+
+
+def _over_all(found: Sequence[Found]) -> tuple[StudySummary, Trial] | None:
+    """The best trial of all stages; of equals that of the last stage."""
+    candidates = [
+        (one.summary, best)
+        for one in reversed(found)
+        if (best := _best(one.trials, one.summary.direction)) is not None
+    ]
+    if not candidates:
+        return None
+    sign = 1.0 if candidates[0][0].direction == "maximize" else -1.0
+    return max(candidates, key=lambda pair: sign * (pair[1].value or 0.0))
+
+
+def _left(found: Found) -> int:
+    """How many points of a stage have not ended."""
+    ended = sum(
+        count
+        for state, count in found.summary.counts.items()
+        if state not in (State.KILLED, State.RUNNING)
+    )
+    return max(0, (found.summary.planned or 0) - ended)
+
+
+def _closing(
+    request: Request, chain: Chain, found: Sequence[Found], final: Path | None, interrupted: bool
+) -> list[str]:
+    summaries = [one.summary for one in found]
+    lines = [stage_line(summary) for summary in summaries]
+    best = _over_all(found)
+    lines += [best_line(summaries, best)] if best else []
+    at = f"stage {max(1, len(found))} of {chain.length}"
+    if interrupted:
+        return [*lines, f"interrupted at {at}. To continue: {request.again}"]
+    if found and found[-1].code:
+        study = summaries[-1].name
+        return [*lines, f"no trial of {study} completed. See why: cnnsearch diagnose {study}"]
+    if final is None:
+        left = counted(_left(found[-1]), "trial") if found else "all"
+        return [*lines, f"time is up at {at}, {left} of it left. To continue: {request.again}"]
+    last = summaries[-1]
+    lines.append(f"{final}: the best of {last.name}, the last stage, {measure(last.best)}")
+    return [*lines, f"next: cnnsearch list {chain.family}; cnnsearch show {last.name} best"]
+
+
+def _document(chain: Chain, found: Sequence[Found], final: Path | None) -> dict[str, Any]:
+    best = _over_all(found)
+    return {
+        "study": chain.family,
+        "stages": [searching.document(one) for one in found],
+        "best": None if best is None else {"study": best[0].name, **trial_object(best[1])},
+        "file": None if final is None else str(final),
+    }

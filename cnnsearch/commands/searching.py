@@ -1,0 +1,196 @@
+"""Running a search to its end, or to Ctrl-C: what `run`, `narrow --run` and stages share."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnnsearch import ranking
+from cnnsearch.commands.running import (
+    make_display,
+    make_executor,
+    make_folder,
+    number_of_jobs,
+)
+from cnnsearch.config import Config, duration, is_study_name, load, study_name
+from cnnsearch.errors import InputError
+from cnnsearch.interruption import Interruption
+from cnnsearch.plan import planned, remaining, samples
+from cnnsearch.records import Start, State, StudySummary, Trial
+from cnnsearch.render.summary import closing, is_estimated, opening, workers
+from cnnsearch.render.talk import say
+from cnnsearch.render.trials import trial_object
+from cnnsearch.study import read
+from cnnsearch.study.location import workers_folder
+from cnnsearch.study.store import Study, check_resume
+
+if TYPE_CHECKING:
+    from cnnsearch.preflight import Preflight
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for, beyond the config.
+
+    Args:
+        file: where the config was read; `sets`: what the command line set in it.
+        count: number of points in all.
+        timeout_s: no trial begins after so many seconds.
+        stage: the study's place in a chain, see `cnnsearch.stages.Chain.place`.
+        again: the command that continues.
+    """
+
+    file: str
+    sets: Sequence[str]
+    storage: str
+    config: Config
+    count: int
+    jobs: int | None = None
+    timeout_s: float | None = None
+    retry_failed: bool = False
+    stage: Mapping[str, Any] | None = None
+    again: str = field(
+        default_factory=lambda: shlex.join(["cnnsearch", *click.get_current_context().obj])
+    )
+
+
+@dataclass(frozen=True)
+class Found:
+    """A study after it was run, or was found done."""
+
+    summary: StudySummary
+    trials: Sequence[Trial]
+    code: int
+
+
+def read_request(
+    file: str,
+    trials: int | None,
+    name: str | None,
+    sets: Sequence[str],
+    storage: str,
+    jobs: int | None,
+    timeout: str | None,
+    retry: str | None,
+) -> Request:
+    """Read and check a file with what the command line says."""
+    if name is not None and not is_study_name(name):
+        raise InputError(f"--name: {name!r} is no study name. Write --name {study_name(name)}.")
+    config = load(file, [*sets, f"study={name}"] if name is not None else sets, trials)
+    if config.search is None or config.space is None:
+        raise InputError(
+            f"{file}: has no space, so this is a single run. Write cnnsearch train {file}."
+        )
+    try:
+        timeout_s = config.search.timeout if timeout is None else duration(timeout)
+    except ValueError as error:
+        raise InputError(f"--timeout: {error}") from None
+    count = planned(config, trials)
+    return Request(file, sets, storage, config, count, jobs, timeout_s, retry == "failed")
+
+
+def run(request: Request) -> Found:
+    """Run the search and tell how it ended."""
+    check_resume(request.storage, request.config)
+    ready = examined(request)
+    announce(request, ready)
+    with Interruption() as interruption:
+        found = search(request, ready, interruption)
+    interrupted = interruption.happened()
+    told = closing(found.summary, found.trials, request.count, request.again, interrupted)
+    for line in told:
+        say(line)
+    return found
+
+
+def search(request: Request, ready: Preflight, interruption: Interruption) -> Found:
+    """Run what remains of a search, without a last word."""
+    fingerprint = ready.images.fingerprint
+    study = Study.claim(request.storage, request.config, fingerprint, request.count)
+    try:
+        if request.stage is not None:
+            study.keep_stage(request.stage)
+        _search(request, ready, study, interruption)
+    finally:
+        study.release()
+    found = as_found(request)
+    return replace(found, code=interruption.exit_code) if interruption.happened() else found
+
+
+def as_found(request: Request) -> Found:
+    """The study as it stands in the storage."""
+    summary, trials = read.summary_and_trials(request.storage, request.config.study)
+    return Found(summary, trials, 0 if summary.counts.get(State.COMPLETE) else 3)
+
+
+def examined(request: Request) -> Preflight:
+    """Everything that can be found wrong before anything is written."""
+    from cnnsearch.preflight import examine
+
+    if sys.stderr.isatty():
+        say(f"{request.config.study}: looking at the images and the networks ...")
+    return examine(request.config, say, request.file, request.sets)
+
+
+def waiting(request: Request) -> deque[Start]:
+    """What would run, as the storage stands now."""
+    before = read.trials(request.storage, request.config.study)
+    return remaining(request.config, before, request.count, request.retry_failed)
+
+
+def document(found: Found) -> dict[str, Any]:
+    """What `run --json` prints."""
+    summary = found.summary
+    best = ranking.best(found.trials, summary.direction)
+    return {
+        "study": summary.name,
+        "counts": {str(state): count for state, count in summary.counts.items()},
+        "best": trial_object(best) if best else None,
+    }
+
+
+def announce(request: Request, ready: Preflight) -> None:
+    """Say what is about to run, and make its folder; nothing else is written before."""
+    from cnnsearch.preflight import estimate_seconds, warnings
+
+    starts = waiting(request)
+    left = len(starts)
+    tasks = left * request.config.data.folds
+    jobs = number_of_jobs(request.jobs, ready, request.config.threads, tasks)
+    seconds = None
+    if left and is_estimated(request.config):
+        each = estimate_seconds(samples(request.config, request.count), ready)
+        seconds = None if each is None else each * left / max(1, jobs)
+    where = workers(jobs, str(ready.device)) if left else "nothing left to run"
+    say(opening(request.config, request.count, request.count - left, where, seconds))
+    if left and request.config.diagnose:
+        for line in warnings(request.config, ready, [start.params for start in starts]):
+            say(line)
+    make_folder(request.config)
+
+
+def _search(request: Request, ready: Preflight, study: Study, interruption: Interruption) -> None:
+    from cnnsearch.search import Coordinator, Limits
+
+    config = request.config
+    before = study.trials()
+    starts = remaining(config, before, request.count, request.retry_failed)
+    if not starts:
+        return
+    tasks = len(starts) * config.data.folds
+    jobs = number_of_jobs(request.jobs, ready, config.threads, tasks)
+    executor = make_executor(jobs, workers_folder(config.study))
+    try:
+        limits = Limits(request.timeout_s, interruption.happened)
+        coordinator = Coordinator(study, config, executor, limits)
+        with make_display(config, before, request.count, executor.slots) as display:
+            for event in coordinator.run(starts):
+                display.show(event)
+    finally:
+        executor.close()

@@ -1,0 +1,66 @@
+"""What beside its config decides a trial's numbers: versions, machine, threads, images."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from cnnsearch import __version__
+
+_GIT_S = 10
+
+
+def environment(
+    device: str, processor: str, threads: int, fingerprint: str
+) -> dict[str, str | int]:
+    """Plain values by name, to be stored with each trial.
+
+    Args:
+        device: "cpu", "cuda:1".
+        processor: what computes: the name of the CPU or GPU, and what torch makes of it.
+        fingerprint: of the images.
+    """
+    return {
+        "cnnsearch": __version__,
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "device": device,
+        "processor": processor,
+        "threads": threads,
+        "data": fingerprint,
+    }
+
+
+@cache
+def cpu_name() -> str:
+    """The CPU's model, as the system tells it; else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
+
+
+def commit(folder: Path) -> str | None:
+    """The git commit of a folder, with "-dirty" where tracked files differ from it.
+
+    None where it is no git repository, or git is not there or too slow.
+    """
+    found = _git(folder, "rev-parse", "HEAD")
+    if not found:
+        return None
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return f"{found}-dirty" if changed != "" else found
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    command = ["git", "-C", str(folder), "--no-optional-locks", *words]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_GIT_S, check=True, text=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

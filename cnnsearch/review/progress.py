@@ -1,0 +1,198 @@
+"""Searches side by side: what each had found after so many trials, and so many epochs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cnnsearch import ranking
+from cnnsearch.config import Config
+from cnnsearch.diagnose import JUDGED
+from cnnsearch.records import State, Trial
+from cnnsearch.review.sureness import sureness
+from cnnsearch.space import Parameter, Range
+
+# Two-sided 95 % of a normal distribution.
+_Z = 1.96
+# What searches of one file may differ in, and what changes no number.
+_FREE = {
+    *("study", "seed", "data.root", "diagnose"),
+    *(f"search.{name}" for name in ("sampler", "trials", "retries", "timeout")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How a search stood when a trial had ended.
+
+    Args:
+        trial: its number.
+        trials: that had ended, this one included.
+        epochs: that all of them had trained; those of every fold.
+        best: value of the best so far; None before the first complete one.
+    """
+
+    trial: int
+    trials: int
+    epochs: int
+    best: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The way of one search.
+
+    Args:
+        label: what it is called among the others: its sampler, or its study.
+        trials: those that ended, in the order they began.
+        steps: one a trial.
+    """
+
+    study: str
+    sampler: str
+    label: str
+    trials: tuple[Trial, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def epochs(self) -> int:
+        """All that were trained."""
+        return self.steps[-1].epochs if self.steps else 0
+
+    def after_trials(self, count: int) -> float | None:
+        """Best value after so many trials; None where it has fewer, or none complete."""
+        return self.steps[count - 1].best if count <= len(self.steps) else None
+
+    def within_epochs(self, count: int) -> float | None:
+        """Best value of the trials that had ended after so many epochs; None where it has fewer."""
+        return self.steps[done - 1].best if (done := self.done(count)) else None
+
+    def done(self, epochs: int) -> int:
+        """How many trials had ended after so many epochs; 0 where it has fewer epochs."""
+        if epochs > self.epochs:
+            return 0
+        return sum(step.epochs <= epochs for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Which search found the better value with the same budget.
+
+    Args:
+        budget: trials or epochs that each of them had.
+        unit: "trial" or "epoch".
+        best: the search with the best value; likewise `other`, the one after it.
+        value: of `best`; likewise `against`.
+        noise: a difference is noise up to here: 95 of 100 of those between equal values; None where
+            nothing tells.
+    """
+
+    budget: int
+    unit: str
+    best: Progress
+    other: Progress
+    value: float
+    against: float
+    noise: float | None
+
+    @property
+    def difference(self) -> float:
+        """How much better, 0 or more."""
+        return abs(self.value - self.against)
+
+    @property
+    def real(self) -> bool | None:
+        """Whether that is more than noise; None where nothing tells."""
+        return None if self.noise is None else self.difference > self.noise
+
+
+def progress(
+    study: str, config: Config, label: str, attempts: Sequence[Trial], direction: str
+) -> Progress:
+    """The way of a search.
+
+    A failed trial and one stopped early count with the epochs they took. Hidden ones do not count.
+    """
+    trials = [t for t in ranking.shown(attempts) if t.state in (*JUDGED, State.FAILED)]
+    better: Callable[..., float] = max if direction == "maximize" else min
+    steps: list[Step] = []
+    best: float | None = None
+    epochs = 0
+    for i, trial in enumerate(trials, 1):
+        epochs += trial.epochs * _folds(trial)
+        if trial.value is not None:
+            best = trial.value if best is None else better(best, trial.value)
+        steps.append(Step(trial.number, i, epochs, best))
+    sampler = config.search.sampler if config.search else ""
+    return Progress(study, sampler, label, tuple(trials), tuple(steps))
+
+
+def _folds(trial: Trial) -> int:
+    """How many folds were trained; of a trial that one of them ended, up to that one."""
+    return len(trial.facts.get("fold_values") or ()) or trial.facts.get("fold") or 1
+
+
+def budgets(most: int, least: int = 1) -> list[int]:
+    """1, 2, 5, 10, 20, 50, ... from `least` up to `most`, and `most` itself."""
+    found = []
+    for exponent in range(len(str(most))):
+        found += [n for digit in (1, 2, 5) if least <= (n := digit * 10**exponent) < most]
+    return [*found, most]
+
+
+def verdict(
+    searches: Sequence[Progress], unit: str, objective: str, direction: str
+) -> Verdict | None:
+    """Which of them is ahead with the budget that all have; None where fewer than two have a value.
+
+    The noise of a difference is that of both values: see `cnnsearch.review.sureness`.
+
+    Args:
+        unit: "trial" or "epoch".
+    """
+    if unit == "trial":
+        budget = min(len(one.steps) for one in searches)
+        counts = [budget for _ in searches]
+    else:
+        budget = min(one.epochs for one in searches)
+        counts = [one.done(budget) for one in searches]
+    found: list[tuple[float, Progress, float | None]] = []
+    for one, count in zip(searches, counts, strict=True):
+        value = one.steps[count - 1].best if count else None
+        if value is not None:
+            sure = sureness(one.trials[:count], objective, direction)
+            found.append((value, one, sure.deviation if sure else None))
+    if len(found) < 2:
+        return None
+    found.sort(key=lambda row: row[0], reverse=direction == "maximize")
+    (value, best, error), (against, other, others), *_ = found
+    noise = None if error is None or others is None else _Z * math.hypot(error, others)
+    return Verdict(budget, unit, best, other, value, against, noise)
+
+
+def unlike(configs: Sequence[Config]) -> list[str]:
+    """Paths of the settings, but for the sampler and its budget, in which searches differ."""
+    flat = [_flat(config) for config in configs]
+    paths = dict.fromkeys(path for one in flat for path in one)
+    return [path for path in paths if any(one.get(path) != flat[0].get(path) for one in flat)]
+
+
+def _flat(config: Config) -> dict[str, Any]:
+    searched = set(config.space or ())
+    found: dict[str, Any] = {}
+    for name, value in config.plain().items():
+        if name in ("space", "stages"):
+            continue
+        fields = value if isinstance(value, dict) else {"": value}
+        for field, content in fields.items():
+            path = f"{name}.{field}" if field else name
+            if path not in _FREE and field not in searched:
+                found[path] = content
+    return found | {f"space.{name}": _axis(p) for name, p in (config.space or {}).items()}
+
+
+def _axis(parameter: Parameter) -> Parameter:
+    """Without what only a grid reads."""
+    return replace(parameter, points=None) if isinstance(parameter, Range) else parameter
