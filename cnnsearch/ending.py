@@ -32,6 +32,8 @@ def ended(
     """
     folds = curves if len(curves) > 1 or "fold" in outcome.facts else ()
     curve = curves[-1] if "fold" in outcome.facts else mean_curve(curves)
+    # One that was lost on the way has no value to compare.
+    spread = {} if "fold" in outcome.facts else _spread(folds, objective, at)
     seconds = outcome.seconds
     if seconds is None:
         seconds = math.fsum(result.seconds for one in curves for result in one)
@@ -48,12 +50,33 @@ def ended(
         best_epoch=best_epoch(curve, objective),
         seconds=round(seconds, 3),
         reason=outcome.reason,
-        facts={**known, **outcome.facts, **_spread(folds, objective, at)},
+        facts={**known, **outcome.facts, **spread, **_epochs(folds)},
         curve=tuple(curve),
         folds=tuple(map(tuple, folds)),
         probe=prepared.probe if prepared is not None else None,
     )
     return replace(told, diagnosis=diagnose(told))
+
+
+def of_folds(outcomes: Sequence[Outcome], folds: int) -> Outcome:
+    """The outcome of a trial from those of its folds.
+
+    Args:
+        outcomes: in the folds' order, up to the one that ended the trial: the last, or the first
+            that is not complete.
+        folds: of the trial.
+    """
+    known = [one.seconds for one in outcomes if one.seconds is not None]
+    seconds = math.fsum(known) if known else None
+    last, number = outcomes[-1], len(outcomes)
+    if last.state is State.COMPLETE:
+        return replace(outcomes[0], seconds=seconds)
+    return replace(
+        last,
+        reason=f"fold {number} of {folds}: {last.reason}",
+        facts={**last.facts, "fold": number},
+        seconds=seconds,
+    )
 
 
 def _spread(
@@ -64,3 +87,7 @@ def _spread(
     if len(values) < 2:
         return {}
     return {"fold_values": values, "fold_deviation": statistics.stdev(values)}
+
+
+def _epochs(folds: Sequence[Sequence[EpochResult]]) -> dict[str, int]:
+    return {"fold_epochs": sum(map(len, folds))} if folds else {}

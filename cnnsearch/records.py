@@ -232,6 +232,7 @@ class Trial:
         diagnosis: None for a trial that has none: running, failed or killed, or it was told not to
             be measured (`diagnose: false`).
         probe: of the network as it was initialised; None in listings.
+        config: of its single run, as plain data; None in listings, and of cnnsearch 0.1.
         tags: what a user calls it, in alphabetical order.
         note: what a user wrote about it, one line.
         hidden: left out of lists, rankings and groups; counted and kept all the same.
@@ -256,6 +257,7 @@ class Trial:
     folds: tuple[tuple[EpochResult, ...], ...] = ()
     diagnosis: Diagnosis | None = None
     probe: Probe | None = None
+    config: Mapping[str, Any] | None = None
     tags: tuple[str, ...] = ()
     note: str | None = None
     hidden: bool = False

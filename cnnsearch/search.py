@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cnnsearch import catalog
 from cnnsearch.config import Config, to_yaml
-from cnnsearch.ending import ended
+from cnnsearch.ending import ended, of_folds
 from cnnsearch.environment import commit
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.executors import Executor, Lost, Message
@@ -230,20 +230,18 @@ class Coordinator:
         if outcome.state is not State.COMPLETE:
             self._drop(running, after=fold)
         folds, search = running.config.data.folds, self._search
-        while (ended := running.outcomes.get(running.judged)) is not None:
+        while (one := running.outcomes.get(running.judged)) is not None:
             running.judged += 1
-            if ended.state is not State.COMPLETE:
-                facts = {**ended.facts, "fold": running.judged}
-                reason = f"fold {running.judged} of {folds}: {ended.reason}"
-                yield self._end(running, replace(ended, reason=reason, facts=facts))
+            whole = of_folds([running.outcomes[i] for i in range(running.judged)], folds)
+            if one.state is not State.COMPLETE:
+                yield self._end(running, whole)
                 return
             curve = mean_curve(running.first(running.judged))
             mean = value(curve, search.objective, search.at)
             assert mean is not None
             self._study.report(running.trial.number, running.judged, mean)
             if running.judged == folds:
-                first = running.outcomes[0]
-                yield self._end(running, replace(first, seconds=_sum(running.outcomes.values())))
+                yield self._end(running, whole)
                 return
             if self._prunes and self._study.should_prune(running.trial.number):
                 yield self._end(running, self._pruned(mean, f"after {running.judged} folds"))
@@ -316,11 +314,6 @@ class Coordinator:
         for running in list(self._running.values()):
             self._forget(running)
             self._end(running, Outcome(State.KILLED, reason))
-
-
-def _sum(outcomes: Iterable[Outcome]) -> float:
-    """What all folds took."""
-    return sum(one.seconds or 0.0 for one in outcomes)
 
 
 def _partial(folder: Path) -> Path:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cnnsearch import ranking
 from cnnsearch.config import Config, Stage, with_values
 from cnnsearch.config.fields import OWNER, SECTIONS
 from cnnsearch.config.plain import parameter_to_plain
 from cnnsearch.errors import InputError
 from cnnsearch.objective import DIRECTIONS
 from cnnsearch.plan import planned
-from cnnsearch.records import Trial
+from cnnsearch.records import State, Trial
 from cnnsearch.render.narrow import stage_text
 from cnnsearch.render.text import value_text
 from cnnsearch.review.narrowing import PAD, TOP, Narrowing, Options, narrowed
@@ -127,6 +130,8 @@ class Chain:
     ) -> tuple[Config, Narrowing]:
         """The config of a stage after the first.
 
+        Hidden trials count like the others: hiding changes what is shown, and no search.
+
         Args:
             config: of the stage before, with all its attempts.
 
@@ -134,8 +139,9 @@ class Chain:
             InputError: see `following`; it names the study.
         """
         values = {**self.stage(number).values, "study": self.study(number)}
+        every = [replace(trial, hidden=False) for trial in trials]
         try:
-            return following(config, trials, values, self.options(number))
+            return following(config, every, values, self.options(number))
         except InputError as error:
             raise InputError(f"{config.study}: {error}") from error
 
@@ -163,13 +169,29 @@ class Chain:
         told = [stage.trials for stage in self.config.stages[:number] if stage.trials is not None]
         return planned(config, told[-1] if told else None)
 
-    def place(self, number: int) -> dict[str, Any]:
-        """What a stage's study keeps of the chain."""
+    def place(self, number: int, trials: Sequence[Trial] = ()) -> dict[str, Any]:
+        """What a stage's study keeps of the chain.
+
+        Args:
+            trials: all attempts of the stage before.
+        """
+        whole = {"family": self.family, "stage": number, "of": self.length}
+        if number == 1:
+            return {**whole, "parent": None}
         options = self.options(number)
-        narrowing = {"top": options.top, "pad": options.pad} if number > 1 else {}
-        parent = self.study(number - 1) if number > 1 else None
-        whole = {"family": self.family, "stage": number, "of": self.length, "parent": parent}
-        return {**whole, **narrowing}
+        narrowing = {"top": options.top, "pad": options.pad, "parent_results": results_of(trials)}
+        return {**whole, "parent": self.study(number - 1), **narrowing}
+
+
+def results_of(trials: Sequence[Trial]) -> str:
+    """A short text that is another one where a search gave other results."""
+    rows = [
+        (trial.key, trial.seed, trial.params, str(trial.state), trial.epochs, trial.value)
+        for trial in ranking.last_attempts(trials)
+        if trial.state not in (State.KILLED, State.RUNNING)
+    ]
+    text = json.dumps(sorted(rows, key=lambda row: row[0]), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def plan_lines(chain: Chain) -> list[str]:

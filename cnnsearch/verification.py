@@ -14,7 +14,7 @@ QUANTITIES = ("lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 """What is compared of each epoch, in the order in which it comes about."""
 ENVIRONMENT = ("device", "processor", "threads", "cnnsearch", "python", "torch", "data", "commit")
 """What beside the config decides the numbers, as `facts["environment"]` names it."""
-_OF_END = ("step", "loss", "limit")
+_OF_END = ("fold", "step", "loss", "limit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Departure:
         stored: its value then; None where there is none.
         again: its value now; likewise.
         digits: to how many significant digits the two agree; None where they are no numbers.
+        fold: from 1; None where the trial has one only, and of what its folds have in common.
+        reason: why the rerun ended otherwise than the stored trial, where that is told.
     """
 
     epoch: int | None
@@ -34,6 +36,8 @@ class Departure:
     stored: Any
     again: Any
     digits: int | None
+    fold: int | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +60,48 @@ def departure(stored: Trial, again: Trial) -> Departure | None:
 
     Numbers are equal where every bit is. A number that is not finite was stored as none, so all
     of them count as equal. What is compared of a pruned trial ends with its last epoch: why it was
-    pruned depends on the trials beside it.
+    pruned depends on the trials beside it. Several folds are compared one by one. A rerun that
+    failed departs in its state: what it did before does not matter then.
     """
     return next(_departures(stored, again), None)
 
 
 def _departures(stored: Trial, again: Trial) -> Iterator[Departure]:
+    if again.state is State.FAILED:
+        yield _of_state(stored, again)
     if "first_loss" in stored.facts:
         yield from _compared(0, "first_loss", stored.facts, again.facts)
-    for one, other in zip_longest(stored.curve, again.curve):
-        if one is None or other is None:
-            yield Departure(None, "epochs", len(stored.curve), len(again.curve), None)
-            return
-        yield from _of_epoch(one, other)
+    if not stored.folds:
+        yield from _of_curve(stored, again)
+    for number, (one, other) in enumerate(zip_longest(stored.folds, again.folds), 1):
+        told = (replace(trial, curve=c or ()) for trial, c in ((stored, one), (again, other)))
+        yield from (replace(found, fold=number) for found in _of_curve(*told))
     if stored.state is State.PRUNED:
         return
     if stored.state is not again.state:
-        yield Departure(None, "state", str(stored.state), str(again.state), None)
+        yield _of_state(stored, again)
     if stored.state is State.DIVERGED:
         for name in _OF_END:
             yield from _compared(None, name, stored.facts, again.facts)
         if stored.reason != again.reason:
             yield Departure(None, "reason", stored.reason, again.reason, None)
+
+
+def _of_curve(stored: Trial, again: Trial) -> Iterator[Departure]:
+    """Epoch by epoch; of curves of unequal length the trials' ends, if they tell why."""
+    for one, other in zip_longest(stored.curve, again.curve):
+        if one is None or other is None:
+            if State.PRUNED is not stored.state is not again.state:
+                yield _of_state(stored, again)
+            yield from _compared(None, "fold", stored.facts, again.facts)
+            yield Departure(None, "epochs", len(stored.curve), len(again.curve), None)
+            return
+        yield from _of_epoch(one, other)
+
+
+def _of_state(stored: Trial, again: Trial) -> Departure:
+    states = str(stored.state), str(again.state)
+    return Departure(None, "state", *states, None, reason=again.reason)
 
 
 def _of_epoch(stored: EpochResult, again: EpochResult) -> Iterator[Departure]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,8 @@ import pytest
 from cnnsearch import cli
 from cnnsearch.config import Config
 from cnnsearch.records import Params, Start, State
-from cnnsearch.review.progress import budgets, progress, unlike, verdict
+from cnnsearch.render.searches import verdict_texts
+from cnnsearch.review.progress import Progress, budgets, progress, unlike, verdict
 from cnnsearch.space import Choice, Range, Space
 from cnnsearch.study import read
 from cnnsearch.study.store import Study
@@ -133,7 +135,8 @@ class TestSideBySide:
         last = call("told-random", "told-grid")[1].splitlines()[-1]
         assert last == (
             "With 4 trials, or 12 epochs, each, random found 0.8000 and grid 0.6000: 0.2000 "
-            "better, more than the noise of the two (0.1227)."
+            "better, more than the error of the validation images (0.1227); how much seeds matter "
+            "is not known."
         )
 
     def test_two_of_one_sampler_are_called_by_their_names(self, call: Call) -> None:
@@ -172,6 +175,8 @@ class TestSideBySide:
         assert found["same_trials"]["best"] == "told-random"
         assert found["same_trials"]["budget"] == 4
         assert found["same_trials"]["beyond_noise"] is True
+        assert found["same_trials"]["seeds_in_noise"] is False
+        assert found["same_epochs"]["trials"] == {"told-random": 5, "told-grid": 4}
         assert found["same_epochs"]["budget"] == 12
         assert found["differ_in"] == []
 
@@ -255,7 +260,7 @@ class TestProgress:
 
     def test_folds_count_with_all_their_epochs(self, storage: Path) -> None:
         trials = [
-            replace(trial, facts={**trial.facts, "fold_values": [0.1, 0.2, 0.3]})
+            replace(trial, facts={**trial.facts, "fold_epochs": 9})
             for trial in read.trials(str(storage), "told-grid")
         ]
         assert progress("x", config("x"), "x", trials, "maximize").epochs == 36
@@ -269,6 +274,43 @@ class TestProgress:
         assert found is not None
         assert (found.noise, found.real) == (None, None)
         assert found.best.study == "told-random"
+
+    def test_few_repeats_make_a_wide_noise(self, storage: Path) -> None:
+        """Of two repeats each, Student's t with 2 degrees of freedom: 4.30, not 1.96."""
+        found = verdict(self.repeated(storage, 2, 2), "trial", "val_loss", "minimize")
+        assert found is not None
+        assert found.noise == pytest.approx(4.3027 * 0.1 * math.sqrt(2), rel=1e-4)
+        assert (found.seeds, found.trials) == (True, (2, 2))
+
+    def test_the_longer_search_had_more_luck(self, storage: Path) -> None:
+        long, short = self.repeated(storage, 4, 2)
+        short = replace(short, steps=tuple(replace(s, epochs=2 * s.epochs) for s in short.steps))
+        found = verdict([long, short], "epoch", "val_loss", "minimize")
+        assert found is not None
+        assert found.trials in ((4, 2), (2, 4))
+        (text,) = verdict_texts(None, found)
+        assert text.endswith("long had 4 trials in it, not 2, so more luck as well.")
+        same = verdict([long, short], "trial", "val_loss", "minimize")
+        assert "luck" not in verdict_texts(same, None)[0]
+
+    def repeated(self, storage: Path, *counts: int) -> list[Progress]:
+        """Searches of equal hyperparameters with losses 0.1 apart, in standard deviation."""
+        one = next(t for t in read.trials(str(storage), "told-grid") if t.value == 0.6)
+        one = replace(one, diagnosis=None, state=State.COMPLETE)
+        apart = math.sqrt(0.02)
+        return [
+            progress(
+                label,
+                config(label),
+                label,
+                [
+                    replace(one, number=n, key=str(n), value=1 + place + n % 2 * apart)
+                    for n in range(count)
+                ],
+                "minimize",
+            )
+            for place, (label, count) in enumerate(zip(("long", "short"), counts, strict=True))
+        ]
 
     def test_what_only_a_grid_reads_is_no_difference(self) -> None:
         plain: Space = {**SPACE, "lr": Range(1e-3, 1.0, log=True)}

@@ -296,6 +296,14 @@ class TestOrder:
         assert [t.state for t in found] == [State.KILLED, State.FAILED]
         assert found[-1].attempt == 2
 
+    def test_a_lost_trial_counts_what_was_trained(self) -> None:
+        executor = ByFold({2: [epoch(0.3), LOST]}, done(0.5))
+        [trial] = searched(in_folds(trials=1), executor)
+        assert trial.reason == "fold 3 of 3: loss nan"
+        assert trial.facts["fold_epochs"] == 3
+        assert trial.seconds == 2.5
+        assert "fold_values" not in trial.facts, "no mean of what was lost on the way"
+
     def test_the_seconds_are_those_of_all_folds(self) -> None:
         [trial] = searched(in_folds(trials=1), ByFold({}, done(0.5)))
         assert trial.seconds == 3.0

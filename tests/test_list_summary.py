@@ -17,6 +17,7 @@ import click
 import pytest
 
 from cnnsearch import cli, ranking
+from cnnsearch.commands.references import config_of
 from cnnsearch.records import Diagnosis, Outcome, Prepared, State, StudySummary, Trial
 from cnnsearch.render.environment import environment_changes, environment_texts
 from cnnsearch.render.summary import closing, standing
@@ -243,10 +244,9 @@ class TestWhatMadeTheNumbers:
     def test_diff_of_the_environment_alone_has_a_head(
         self, call: Any, storage: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from cnnsearch.config import config as configs
+        from cnnsearch.commands import diff
 
-        original = configs.Config.at
-        monkeypatch.setattr(configs.Config, "at", lambda self, params, _: original(self, params, 7))
+        monkeypatch.setattr(diff, "config_of", lambda picked: replace(config_of(picked), seed=7))
         assert call("diff", "made/0", "made/1").out.splitlines()[:3] == [
             "--- made/0", "+++ made/1", "@@ what they ran on @@"
         ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -246,8 +247,9 @@ def test_killed_at_each_stage_the_final_file_is_the_same(chain: Path) -> None:
 def test_what_each_stage_is(chain: Path) -> None:
     storage = str(chain / DATABASE)
     assert read.study_names(storage) == ["chain.1", "chain.2", "chain.3"]
-    places = read.stages(storage)
+    places = {name: dict(place) for name, place in read.stages(storage).items()}
     assert places["chain.1"] == {"family": "chain", "stage": 1, "of": 3, "parent": None}
+    assert len(places["chain.3"].pop("parent_results")) == 16
     assert places["chain.3"] == {
         "family": "chain", "stage": 3, "of": 3, "parent": "chain.2", "top": 3, "pad": 0.5,
     }  # fmt: skip
@@ -337,7 +339,7 @@ def test_later_stages_may_change_and_ctrl_c_ends_in_order(call: Any) -> None:
     with Path(path).open("a") as stream:
         stream.write("  - {epochs: 3, trials: 2, top: 100%}\n")
     found = call("run", path, "-j", "0")
-    assert "chain.3: 4 trials are complete, and narrowing takes 5 at least" in found.err
+    assert "stages.3.trials: 4 before another stage, and narrowing takes 5" in found.err
     assert found.code == 2
 
 
@@ -352,7 +354,7 @@ def test_the_time_is_for_the_whole_chain(call: Any) -> None:
 
 def test_a_stage_in_which_nothing_completes_ends_the_chain(call: Any) -> None:
     text = HEAD.replace("low: 1e-3, high: 1.0", "low: 1e8, high: 1e9").replace(", zeros", "")
-    found = call("run", write(text + "stages: [{trials: 2}, {trials: 2}]\n"), "-j", "0")
+    found = call("run", write(text + "stages: [{trials: 5}, {trials: 2}]\n"), "-j", "0")
     assert found.code == 3
     assert "no trial of chain.1 completed. See why: cnnsearch diagnose chain.1" in found.err
     assert read.study_names(DATABASE) == ["chain.1"]
@@ -468,3 +470,54 @@ def test_on_a_terminal_of_80_columns(chain: Path) -> None:
         shown = clean(on_terminal(["-m", "cnnsearch", *words], cwd=chain))
         assert "chain.3" in shown
         assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+# What is no stage of the chain
+
+
+def test_a_stage_without_the_one_before_it_is_refused(
+    chain: Path, call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the last stage of an older chain would be taken for that of the new one."""
+    shutil.copytree(chain, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    assert cli.run(["rm", "chain.1", "--yes"]) == 0
+    before = files(tmp_path / "copy")
+    found = call("run", "chain.yaml", "-j", "0")
+    assert found.code == 2
+    assert "study chain.2 is there, and chain.1 before it is not." in found.err
+    assert "cnnsearch rm chain.2" in found.err
+    assert files(tmp_path / "copy") == before
+    assert read.study_names(DATABASE) == ["chain.2", "chain.3"]
+
+
+def test_a_study_of_another_making_is_no_stage(call: Any) -> None:
+    assert call("run", write(HEAD, "own.yaml"), "-j", "0", "-n", "2", "--name", "chain.2").code == 0
+    found = call("run", write(), "-j", "0")
+    assert found.code == 2
+    assert "study chain.2 is not stage 2 of chain, and has its name." in found.err
+    assert read.study_names(DATABASE) == ["chain.2"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("trials: 12", "trials: 4", "stages.1.trials: 4 before another stage, and narrowing takes"),
+        ("top: 3", "top: 8", "stages.3.top: 8 does not fit: the stage before has 7 trials."),
+    ],
+)
+def test_too_few_trials_to_narrow_are_told_before_anything_runs(
+    old: str, new: str, told: str, call: Any
+) -> None:
+    assert old in STAGES
+    found = call("check", write(HEAD + STAGES.replace(old, new)))
+    assert found.code == 2
+    assert re.match(r"chain.yaml:\d+: " + re.escape(told), found.err)
+
+
+def test_the_last_stage_answers_to_the_name_of_the_chain(
+    chain: Path, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(chain)
+    found = json.loads(call("show", "chain", "best", "--json").out)
+    assert found == json.loads(call("show", "chain.3", "best", "--json").out)

@@ -13,7 +13,7 @@ from scipy import stats
 from cnnsearch.records import Diagnosis, Params, State, Trial
 from cnnsearch.render.sureness import sure_text
 from cnnsearch.review.student import expected_best, t_below, t_quantile
-from cnnsearch.review.sureness import Sureness, sureness
+from cnnsearch.review.sureness import Source, Sureness, sureness
 
 IMAGES = 144
 
@@ -76,12 +76,55 @@ def test_the_error_of_an_accuracy_is_that_of_a_share() -> None:
     assert sure(trials([1.0, 0.2])).deviation > 0.005
 
 
-def test_folds_measure_on_all_their_images() -> None:
-    told = [
-        replace(trial, facts={"validation_images": IMAGES, "fold_values": [0.9] * 4})
-        for trial in trials([0.9, 0.2])
+def in_folds(
+    values: Sequence[Sequence[float]], params: Sequence[Params] | None = None
+) -> list[Trial]:
+    """Complete trials with these values of their folds."""
+    means = [float(np.mean(folds)) for folds in values]
+    return [
+        replace(trial, facts={**trial.facts, "fold_values": list(map(float, folds))})
+        for trial, folds in zip(trials(means, params), values, strict=True)
     ]
-    assert sure(told).deviation == pytest.approx(0.025 / 2, rel=0.05)
+
+
+def test_the_noise_of_folds_is_that_of_their_mean() -> None:
+    """Of 3 folds 0.099 apart it is 0.057, however many images there are."""
+    found = sure(in_folds([[0.9, 0.8, 0.702], [0.6, 0.5, 0.402]]))
+    assert found.deviation == pytest.approx(0.099 / math.sqrt(3), rel=0.01)
+    assert (found.source, found.freedom) == (Source.FOLDS, 4)
+    assert "0.0572 is the noise of one value, seen among the folds" in sure_text(found)
+    near = sure(in_folds([[0.9, 0.8, 0.702], [0.89, 0.79, 0.69], [0.2, 0.1, 0.02]]))
+    assert near.within == 1
+    stuck = in_folds([[0.9, 0.8, 0.702], [0.1, 0.1, 0.1]])
+    stuck[1] = replace(stuck[1], diagnosis=Diagnosis("lr-too-low"))
+    assert sure(stuck).freedom == 2
+    assert sureness(in_folds([[0.5, 0.6], [0.2, 0.3]]), "val_loss", "minimize") is not None
+
+
+def test_the_noise_of_folds_is_never_below_that_of_their_images() -> None:
+    assert sure(in_folds([[0.9] * 4, [0.2] * 4])).deviation == pytest.approx(0.025 / 2, rel=0.05)
+
+
+def test_repeats_tell_more_than_folds() -> None:
+    many = in_folds([[0.9, 0.7]] * 6, tried(he=6))
+    assert sure(many).source is Source.REPEATS
+    assert sure(many[:3]).source is Source.FOLDS
+
+
+def test_20_equal_trials_of_folds_have_no_best() -> None:
+    """Seeds matter three times as much as the number of images does."""
+    draws = np.random.default_rng(3)
+    error = math.sqrt(0.8 * 0.2 / IMAGES)
+    distinct = sum(
+        sure(in_folds((0.8 + draws.normal(0, 3 * error, (20, 5))).tolist())).distinct
+        for _ in range(200)
+    )
+    assert distinct <= 10
+    found = [
+        sure(in_folds((0.8 + draws.normal(0, 3 * error, (20, 5))).tolist())).deviation
+        for _ in range(50)
+    ]
+    assert np.mean(found) == pytest.approx(3 * error / math.sqrt(5), rel=0.05)
 
 
 def test_40_equal_trials_have_no_best() -> None:
@@ -115,8 +158,10 @@ def test_a_real_difference_is_told() -> None:
     assert (found.best.number, found.within, found.complete) == (0, 0, 4)
     assert found.distinct
     assert not found.lucky
-    assert "better than the rest" in sure_text(found)
-    assert "not better" not in sure_text(found)
+    assert sure_text(found) == (
+        "the best is better than the rest by more than the error of the validation images (0.0258);"
+        " how much seeds matter is not known: cnnsearch rerun tells"
+    )
 
 
 def test_what_lies_within_the_noise_is_counted() -> None:
@@ -131,8 +176,9 @@ def test_equal_hyperparameters_give_the_noise() -> None:
     params = tried(he=5, xavier=5)
     values = [0.90, 0.91, 0.92, 0.91, 0.90, 0.86, 0.85, 0.86, 0.87, 0.86]
     found = sure(trials(values, params))
-    assert found.replicated == pytest.approx(math.sqrt(0.5 * (0.7e-4 + 0.5e-4)), rel=1e-6)
-    assert found.deviation == found.replicated
+    assert found.deviation == pytest.approx(math.sqrt(0.5 * (0.7e-4 + 0.5e-4)), rel=1e-6)
+    assert (found.source, found.freedom) == (Source.REPEATS, 8)
+    assert "better than the rest, beyond the noise" in sure_text(found)
     assert found.distinct  # by the images alone, one of each could not be told apart
     assert found.within == 4  # its own repeats
     assert not sure(trials([0.90, 0.86])).distinct
@@ -158,7 +204,8 @@ def test_a_loss_needs_repeats() -> None:
     assert sureness(trials([0.5, 0.6]), "val_loss", "minimize") is None
     params = tried(he=3, xavier=1)
     found = sure(trials([0.50, 0.51, 0.52, 0.9], params), "val_loss")
-    assert found.replicated == pytest.approx(0.01)
+    assert found.source is Source.REPEATS
+    assert found.deviation == pytest.approx(0.01)
     assert found.best.number == 0
     assert found.distinct
     close = sure(trials([0.50, 0.51, 0.52, 0.53], params), "val_loss")
@@ -182,5 +229,5 @@ def test_hidden_trials_and_those_that_learned_nothing_do_not_count() -> None:
     params = tried(he=1, zeros=8)
     stuck = trials([0.9, *[0.1] * 8], params)
     stuck = [stuck[0], *(replace(t, diagnosis=Diagnosis("lr-too-low")) for t in stuck[1:])]
-    assert sure(trials([0.9, *[0.1] * 8], params)).replicated is not None
+    assert sure(trials([0.9, *[0.1] * 8], params)).source is Source.REPEATS
     assert sure(stuck).deviation > 0.01

@@ -15,8 +15,9 @@ from cnnsearch.config import load as load_config
 from cnnsearch.config.sections import Data
 from cnnsearch.data import load, prepare
 from cnnsearch.data.readings import readings
+from cnnsearch.errors import CnnsearchError
 from cnnsearch.records import EpochResult, Outcome, Prepared
-from cnnsearch.study import read
+from cnnsearch.study import read, requests
 from tests.builders import write_digits
 
 Capture = pytest.CaptureFixture[str]
@@ -127,3 +128,19 @@ def test_other_images_are_refused_before_the_test_set_is_read(
     assert cli.run(["test", "digits", "best"]) == 2
     assert "others than when the study began" in capsys.readouterr().err
     assert not (tmp_path / "state").exists()
+
+
+def test_a_storage_that_fails_hides_no_result(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched(tmp_path)
+
+    def gone(*_: object) -> bool:
+        raise CnnsearchError("--storage: disk full")
+
+    monkeypatch.setattr(requests, "ask", gone)
+    capsys.readouterr()
+    assert cli.run(["test", "digits", "best"]) == 1
+    said = capsys.readouterr()
+    assert "test accuracy" in said.out
+    assert "disk full" in said.err

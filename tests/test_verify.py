@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cnnsearch import cli
+from cnnsearch import cli, runner
 from cnnsearch.records import EpochResult, State, Trial
 from cnnsearch.study import read
 from cnnsearch.verification import agreeing, changes, departure, settings
@@ -119,9 +119,57 @@ def test_another_value_is_found(folder: Path, capsys: Capture) -> None:
 @pytest.mark.parametrize("study", ["random", "grid", "tpe"])
 def test_an_altered_seed_is_found(study: str, folder: Path, capsys: Capture) -> None:
     trial = cli_best(study)
-    alter(study, trial.number, "seed", "99")
+    config = json.loads(stored(study, trial.number, "config"))
+    alter(study, trial.number, "config", json.dumps({**config, "seed": 99}))
     (found,) = verified(capsys, study, str(trial.number), "-j", "0", code=1)
     assert found["changes"] == [{"name": "seed", "stored": trial.seed, "again": 99}]
+
+
+def test_the_config_stored_with_the_trial_is_run(folder: Path, capsys: Capture) -> None:
+    trial = cli_best("grid")
+    config = json.loads(stored("grid", trial.number, "config"))
+    config["train"]["momentum"] = 0.5
+    alter("grid", trial.number, "config", json.dumps(config))
+    (found,) = verified(capsys, "grid", str(trial.number), "-j", "0", code=1)
+    assert found["departure"]["quantity"] == "train_loss"
+    for words in (["export", "grid", "best"], ["show", "grid", "best"]):
+        assert cli.run(words) == 0
+        assert "momentum: 0.5" in capsys.readouterr().out
+    assert cli.run(["diff", "grid/best", "random/0"]) == 0
+    assert "-  momentum: 0.5" in capsys.readouterr().out
+
+
+def test_a_trial_without_a_config_runs_that_of_its_study(folder: Path, capsys: Capture) -> None:
+    with closing(sqlite3.connect("cnnsearch.db")) as connection, connection:
+        connection.execute("DELETE FROM trial_user_attributes WHERE key = 'config'")
+    verified(capsys, "grid", "best", "-j", "0", code=0)
+
+
+def test_one_fold_is_found(folder: Path, capsys: Capture) -> None:
+    """Of folds whose changes cancel out in the mean."""
+    folds = json.loads(stored("folds", 0, "folds"))
+    for fold, change in zip(folds, (0.25, -0.25), strict=True):
+        fold["val_loss"][-1] += change
+    alter("folds", 0, "folds", json.dumps(folds))
+    epochs = len(folds[0]["epoch"])
+    (found,) = verified(capsys, "folds", "0", "-j", "0", code=1)
+    assert (found["departure"]["epoch"], found["departure"]["fold"]) == (epochs, 1)
+    assert cli.run(["rerun", "folds", "0", "--verify", "-j", "0"]) == 1
+    assert f"departs at epoch {epochs} of fold 1, in val_loss" in capsys.readouterr().out
+
+
+def test_a_rerun_that_fails_tells_why(
+    folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr(runner, "prepare", broken)
+    assert cli.run(["rerun", "folds", "0", "--verify", "-j", "0"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["folds/0: departs at its end, in state", "  then complete"]
+    assert lines[2].startswith("  now  failed: fold 1 of 2: ")
+    assert "no such thing" in " ".join(lines)
 
 
 def test_an_altered_number_has_no_known_cause(folder: Path, capsys: Capture) -> None:
@@ -191,6 +239,9 @@ def test_what_cannot_be_verified(folder: Path, capsys: Capture) -> None:
         (["--name", "x"], "--verify and --name together"),
         (["-S", "momentum=2"], "-S momentum=2"),
         (["-S", "nothing=2"], "unknown name"),
+        (["-S", "objective=val_loss"], "-S: search.objective: a single run has no search."),
+        (["-S", "trials=3"], "-S: search.trials: a single run has no search."),
+        (["-S", "validation={folds: 3}"], "-S validation: grid/"),
     ],
 )
 def test_bad_input(words: list[str], told: str, folder: Path, capsys: Capture) -> None:
@@ -251,6 +302,25 @@ def test_the_first_difference(
 ) -> None:
     found = departure(TOLD, replace(TOLD, facts={**TOLD.facts, **facts}, **others))
     assert (found and (found.epoch, found.quantity)) == where
+
+
+def test_folds_are_compared_one_by_one() -> None:
+    two = replace(TOLD, folds=(TOLD.curve, TOLD.curve), facts={**TOLD.facts, "fold": 2})
+    assert departure(two, two) is None
+    first = departure(two, replace(two, facts={**two.facts, "fold": 1}))
+    assert first is not None
+    assert (first.quantity, first.stored, first.again) == ("fold", 2, 1)
+    other = (TOLD.curve, (replace(TOLD.curve[0], val_loss=3.0),))
+    found = departure(two, replace(two, folds=other))
+    assert found is not None
+    assert (found.epoch, found.quantity, found.fold) == (1, "val_loss", 2)
+
+
+def test_a_failure_comes_before_all_numbers() -> None:
+    failed = replace(TOLD, state=State.FAILED, facts={}, curve=(), reason="ValueError: x")
+    found = departure(TOLD, failed)
+    assert found is not None
+    assert (found.quantity, found.again, found.reason) == ("state", "failed", "ValueError: x")
 
 
 def test_numbers_that_are_not_finite_are_equal() -> None:

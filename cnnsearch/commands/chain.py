@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from cnnsearch import __version__, ranking
 from cnnsearch.commands import searching
 from cnnsearch.commands.export import with_whole_root
 from cnnsearch.commands.files import write_whole
+from cnnsearch.commands.places import check_family, check_place
 from cnnsearch.commands.searching import Found, Request
 from cnnsearch.config import Config, from_plain, to_yaml
 from cnnsearch.errors import InputError
@@ -63,7 +64,7 @@ def run(request: Request, as_json: bool) -> int:
         code = _run_stages(request, chain, readies, interruption, found)
     complete = [one for one in found if one.summary.best is not None]
     final = None
-    if code == 0 and len(found) == chain.length and not _left(found[-1]):
+    if code == 0 and len(found) == chain.length and not found[-1].left:
         final = _write_best(chain, found[-1])
     if as_json:
         output.write_json(_document(chain, found, final))
@@ -108,16 +109,17 @@ def _run_stages(
             return 0
         before = replace(stage.request, timeout_s=left)
         found.append(_run_stage(chain, replace(stage, request=before), ready, interruption))
-        if found[-1].code or interruption.happened():
+        if interruption.happened():
+            return interruption.exit_code
+        if found[-1].code or found[-1].left:
             return found[-1].code
-        if _left(found[-1]):
-            return 0
     return 0
 
 
 def _run_stage(chain: Chain, stage: _Stage, ready: Preflight, interruption: Interruption) -> Found:
     request = stage.request
-    if not searching.waiting(request) and _stored(request.storage, request.config.study):
+    if not searching.waiting(request) and _begun(request.storage, request.config.study):
+        check_resume(request.storage, request.config, ready.images.fingerprint)
         done = searching.as_found(request)
         say(f"stage {stage.number} of {chain.length}, {stage_line(done.summary)}; done before")
         return done
@@ -132,13 +134,13 @@ def _stage(request: Request, chain: Chain, number: int, before: Request | None) 
 
     That of one that has begun keeps its space: what it began with is what it goes on with.
     """
-    narrowing = None
+    narrowing, trials = None, []
     if before is None:
         config = chain.first()
     else:
-        stored = _stored(request.storage, chain.study(number))
+        trials = read.trials(request.storage, before.config.study)
+        stored = _begun(request.storage, chain.study(number))
         if stored is None:
-            trials = read.trials(request.storage, before.config.study)
             config, narrowing = chain.after(number, before.config, trials)
         else:
             config = chain.continued(number, before.config, stored)
@@ -146,53 +148,74 @@ def _stage(request: Request, chain: Chain, number: int, before: Request | None) 
         request,
         config=config,
         count=chain.planned(number, config),
-        stage=chain.place(number),
+        stage=chain.place(number, trials),
         retry_failed=request.retry_failed and not _is_passed(request.storage, chain, number),
     )
     return _Stage(number, own, narrowing)
 
 
-def _stored(storage: str, study: str) -> Config | None:
-    """The config that a study was begun with; None where there is no such study."""
+def _begun(storage: str, study: str) -> Config | None:
+    """The config that a study was begun with; None where there is no such study.
+
+    Nor where a stage was killed before its place in the chain was kept: it is begun again.
+    """
     attrs = read.study_attributes(storage, study) or {}
-    return from_plain(attrs[attributes.CONFIG]) if attributes.CONFIG in attrs else None
+    if attributes.CONFIG not in attrs:
+        return None
+    if attributes.STAGE not in attrs and not read.trials(storage, study):
+        return None
+    return from_plain(attrs[attributes.CONFIG])
 
 
 def _is_passed(storage: str, chain: Chain, number: int) -> bool:
     """Whether the stage after one has begun, so that nothing of it may change."""
-    return number < chain.length and _stored(storage, chain.study(number + 1)) is not None
+    return number < chain.length and _begun(storage, chain.study(number + 1)) is not None
 
 
 def _check_begun(request: Request, chain: Chain) -> None:
     """Refuse what does not go on with the stages that have begun, before anything runs.
 
     Raises:
-        InputError: a stage has begun with other values, or one that is over would get trials.
+        InputError: a stage has begun with other values or from other trials, is no stage of this
+            chain, or one that is over would get trials.
     """
-    before: Request | None = None
+    storage = request.storage
+    check_family(chain, read.stages(storage), lambda study: _begun(storage, study) is not None)
+    stages: list[_Stage] = []
     for number in range(1, chain.length + 1):
         study = chain.study(number)
-        if _stored(request.storage, study) is None:
-            return
-        stage = _stage(request, chain, number, before)
-        before = stage.request
-        check_resume(request.storage, before.config)
-        _check_place(study, read.stages(request.storage).get(study, {}), chain.place(number))
-        if _is_passed(request.storage, chain, number) and searching.waiting(before):
+        if _begun(storage, study) is None:
+            break
+        stages.append(_stage(request, chain, number, stages[-1].request if stages else None))
+        own = stages[-1].request
+        check_resume(storage, own.config)
+        check_place(study, read.stages(storage)[study], own.stage or {})
+        if _is_passed(storage, chain, number) and searching.waiting(own):
             raise InputError(
                 f"stages.{number}: {study} is over, as {chain.study(number + 1)} was begun from "
                 f"it, and cannot get more trials now. Write its trials as they were, or start "
                 "another chain: --name NAME."
             )
+    if request.retry_failed:
+        _check_retry(storage, stages)
 
 
-def _check_place(study: str, stored: Mapping[str, Any], place: Mapping[str, Any]) -> None:
-    for name in ("top", "pad"):
-        if name in stored and stored[name] != place.get(name):
-            raise InputError(
-                f"study {study} was begun with {name}: {stored[name]}, and the file has "
-                f"{place.get(name)}. Write it as it was, or start another chain: --name NAME."
-            )
+def _check_retry(storage: str, stages: Sequence[_Stage]) -> None:
+    """Say of which stages the failed trials cannot run again; only the last one begun may change.
+
+    Raises:
+        InputError: there are no others.
+    """
+    names = [stage.request.config.study for stage in stages]
+    failed = [name for name in names if read.summary(storage, name).counts.get(State.FAILED)]
+    over = [name for name in failed if name != names[-1]]
+    if not over:
+        return
+    text = f"{', '.join(over)}: a stage was begun from it, so its failed trials stay as they are"
+    if over != failed:
+        say(text)
+        return
+    raise InputError(f"--retry failed: {text}. Leave it out, or start another chain: --name NAME.")
 
 
 def _examined(request: Request, chain: Chain) -> list[Preflight]:
@@ -280,16 +303,6 @@ def _over_all(found: Sequence[Found]) -> tuple[StudySummary, Trial] | None:
     return max(candidates, key=lambda pair: sign * (pair[1].value or 0.0))
 
 
-def _left(found: Found) -> int:
-    """How many points of a stage have not ended."""
-    ended = sum(
-        count
-        for state, count in found.summary.counts.items()
-        if state not in (State.KILLED, State.RUNNING)
-    )
-    return max(0, (found.summary.planned or 0) - ended)
-
-
 def _closing(
     request: Request, chain: Chain, found: Sequence[Found], final: Path | None, interrupted: bool
 ) -> list[str]:
@@ -297,14 +310,16 @@ def _closing(
     lines = [stage_line(summary) for summary in summaries]
     best = _over_all(found)
     lines += [best_line(summaries, best)] if best else []
-    at = f"stage {max(1, len(found))} of {chain.length}"
+    # After a stage that is done the next one was about to begin.
+    done = bool(found) and not found[-1].left and not found[-1].code and not interrupted
+    at = f"stage {min(max(1, len(found) + done), chain.length)} of {chain.length}"
     if interrupted:
         return [*lines, f"interrupted at {at}. To continue: {request.again}"]
     if found and found[-1].code:
         study = summaries[-1].name
         return [*lines, f"no trial of {study} completed. See why: cnnsearch diagnose {study}"]
     if final is None:
-        left = counted(_left(found[-1]), "trial") if found else "all"
+        left = counted(found[-1].left, "trial") if found and found[-1].left else "all"
         return [*lines, f"time is up at {at}, {left} of it left. To continue: {request.again}"]
     last = summaries[-1]
     lines.append(f"{final}: the best of {last.name}, the last stage, {measure(last.best)}")

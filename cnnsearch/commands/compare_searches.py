@@ -190,4 +190,6 @@ def _verdict_object(found: Verdict | None) -> dict[str, Any] | None:
         "difference": found.difference,
         "noise": found.noise,
         "beyond_noise": found.real,
+        "seeds_in_noise": found.seeds,
+        "trials": {found.best.study: found.trials[0], found.other.study: found.trials[1]},
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cnnsearch.commands.options import storage_option
-from cnnsearch.commands.references import Studies, config_of, pick_one
+from cnnsearch.commands.references import Studies, config_of, pick_one, with_curve
 from cnnsearch.errors import InputError
 from cnnsearch.records import Trial
 from cnnsearch.render import output
@@ -68,7 +68,7 @@ def _read(name: str, storage: str, studies: Studies) -> _Side:
         return _Side(name, to_yaml(load(path)))
     if "/" not in name:
         raise InputError(f"{name!r}: no such file. Write a config file, or STUDY/TRIAL.")
-    picked = pick_one(storage, [name], studies)
+    picked = with_curve(storage, pick_one(storage, [name], studies))
     return _Side(name, to_yaml(config_of(picked)), picked.trial)
 
 

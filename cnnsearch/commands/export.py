@@ -18,6 +18,7 @@ from cnnsearch.commands.references import (
     pick_one,
     references_argument,
     study,
+    with_curve,
 )
 from cnnsearch.errors import InputError
 from cnnsearch.records import StudySummary, Trial
@@ -66,7 +67,7 @@ def command(
     if not (as_csv or curves):
         if all_attempts:
             raise InputError("--all-attempts is for CSV. Write --csv or --curves with it.")
-        _write(_config_text(pick_one(storage, references)), target)
+        _write(_config_text(with_curve(storage, pick_one(storage, references))), target)
         return
     if not _is_study(references) and (as_csv or all_attempts):
         option = "--csv" if as_csv else "--all-attempts"

@@ -58,7 +58,10 @@ def command(study: str, target: str, evaluator: str, as_json: bool, storage: str
       cnnsearch importance digits --target diverged
       cnnsearch importance digits --evaluator fanova --json
     """
+    from cnnsearch.study.kinds import check_search
+
     summary, attempts = read_study(storage, study)
+    check_search(summary, "importance")
     found, pairs, judged, installed = _evaluated(summary, attempts, target, evaluator)
     if as_json:
         output.write_json(_object(summary, found, pairs, judged))
@@ -133,7 +136,7 @@ def _print(
     output.write_lines([[(line, "")] for line in told.question(found, goal)], wrap=True)
     output.write_lines([[]])
     print_table(told.effects_table(found.effects, count, "name"))
-    output.write_lines([[(line, "dim")] for line in told.notes(found, judged)], wrap=True)
+    output.write_lines([[(line, "dim")] for line in told.notes(found, pairs, judged)], wrap=True)
     heading = told.pairs_heading(pairs, installed)
     output.write_lines([[], *([(line, "")] for line in heading)] if heading else [], wrap=True)
     if pairs is not None and pairs.pairs:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from cnnsearch.commands.options import json_option, set_option, storage_option
 from cnnsearch.errors import InputError
@@ -103,12 +104,15 @@ def command(
     if path is not None:
         _write(path, found.text, force)
     document = _document(found, path)
+    # Where to go on: `run` finds the default storage by itself.
+    asked = click.get_current_context().get_parameter_source("storage")
+    told = ["--storage", storage] if asked is ParameterSource.COMMANDLINE else []
     if not as_json:
-        _print(found, path)
+        _print(found, path, None if runs else told)
     code = 0
     if runs:
         assert path is not None
-        code, document["run"] = _run(path, storage, jobs)
+        code, document["run"] = _run(path, storage, jobs, told)
     if as_json:
         from cnnsearch.render import output
 
@@ -133,10 +137,12 @@ def _next(
     from cnnsearch.render.narrow import evidence_comment, head
     from cnnsearch.review.narrowing import PAD, TOP, Options
     from cnnsearch.stages import following, next_name
+    from cnnsearch.study.kinds import check_search
 
     wanted = _values(sets, {"epochs": epochs, "trials": trials, "validation": folds, "study": name})
     options = Options(TOP if top is None else _top(top), PAD if pad is None else pad)
     summary, attempts = read_study(storage, prefix)
+    check_search(summary, "narrow")
     config = from_plain(dict(summary.config))
     _check_values(config, wanted)
     _warn_of_unfinished(summary, attempts)
@@ -217,8 +223,12 @@ def _write(path: Path, text: str, force: bool) -> None:
     write_whole(path, text)
 
 
-def _print(found: _Next, path: Path | None) -> None:
-    """The evidence on stdout, or beside the config on stderr."""
+def _print(found: _Next, path: Path | None, following: Sequence[str] | None) -> None:
+    """The evidence on stdout, or beside the config on stderr.
+
+    Args:
+        following: options of the `run` that follows; None where it runs at once.
+    """
     from cnnsearch.render import output
     from cnnsearch.render.narrow import print_evidence, say_evidence
 
@@ -228,7 +238,12 @@ def _print(found: _Next, path: Path | None) -> None:
         output.write_raw(found.text)
         return
     print_evidence(found.narrowing, title)
-    say(f"Wrote {path}. Next: cnnsearch run {shlex.quote(str(path))}")
+    then = "" if following is None else f" Next: {_run_words(path, following)}"
+    say(f"Wrote {path}.{then}")
+
+
+def _run_words(path: Path, options: Sequence[str]) -> str:
+    return shlex.join(["cnnsearch", "run", str(path), *options])
 
 
 def _document(found: _Next, path: Path | None) -> dict[str, Any]:
@@ -243,14 +258,20 @@ def _document(found: _Next, path: Path | None) -> dict[str, Any]:
     }
 
 
-def _run(path: Path, storage: str, jobs: int | None) -> tuple[int, dict[str, Any]]:
-    """Run the file that was written, as `run` would."""
+def _run(
+    path: Path, storage: str, jobs: int | None, options: Sequence[str]
+) -> tuple[int, dict[str, Any]]:
+    """Run the file that was written, as `run` would.
+
+    Args:
+        options: of the command that continues, but for the jobs.
+    """
     from dataclasses import replace
 
     from cnnsearch.commands import searching
 
     request = searching.read_request(str(path), None, None, (), storage, jobs, None, None)
-    again = shlex.join(["cnnsearch", "run", str(path)])
+    again = _run_words(path, [*options, *([] if jobs is None else ["-j", str(jobs)])])
     found = searching.run(replace(request, again=again))
     return found.code, searching.document(found)
 

@@ -99,7 +99,7 @@ def pick_one(storage: str, references: Sequence[str], studies: Studies | None = 
 
 
 def with_curve(storage: str, picked: Picked) -> Picked:
-    """The trial with its curve read."""
+    """The trial with its curve and its config read."""
     from cnnsearch.study import read
 
     full = read.trial(storage, picked.summary.name, picked.trial.number)
@@ -107,7 +107,13 @@ def with_curve(storage: str, picked: Picked) -> Picked:
 
 
 def config_of(picked: Picked) -> Config:
-    """The config of a trial as a single run: what `train` reads."""
+    """The config of a trial as a single run: what `train` reads.
+
+    What was stored with the trial, where that was read (see `with_curve`); a trial of cnnsearch 0.1
+    has none. The study's config may have changed since in what changes no value: threads, folders.
+    """
     from cnnsearch.config import from_plain
 
+    if picked.trial.config is not None:
+        return from_plain(picked.trial.config, f"the config of {picked.label}")
     return from_plain(dict(picked.summary.config)).at(picked.trial.params, picked.trial.seed)

@@ -62,11 +62,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Found:
-    """A study after it was run, or was found done."""
+    """A study after it was run, or was found done.
+
+    Args:
+        left: number of points that are asked for and have not ended.
+    """
 
     summary: StudySummary
     trials: Sequence[Trial]
     code: int
+    left: int
 
 
 def read_request(
@@ -126,7 +131,9 @@ def search(request: Request, ready: Preflight, interruption: Interruption) -> Fo
 def as_found(request: Request) -> Found:
     """The study as it stands in the storage."""
     summary, trials = read.summary_and_trials(request.storage, request.config.study)
-    return Found(summary, trials, 0 if summary.counts.get(State.COMPLETE) else 3)
+    # The stored number of points may be that of an earlier command, which asked for more.
+    left = len(remaining(request.config, trials, request.count))
+    return Found(summary, trials, 0 if summary.counts.get(State.COMPLETE) else 3, left)
 
 
 def examined(request: Request) -> Preflight:

@@ -53,13 +53,14 @@ def command(references: tuple[str, ...], storage: str, as_json: bool) -> int:
         return 3 if outcome.state is State.DIVERGED else 1
     assert prepared is not None
     told = _told(outcome, prepared, config)
-    _store(storage, picked, told)
+    # Printed first: the reading is spent, and a storage that fails now must not hide what it gave.
     if as_json:
         from cnnsearch.render import output
 
         output.write_json({"study": picked.summary.name, "trial": picked.trial.number, **told})
     else:
         _print(picked, told)
+    _store(storage, picked, told)
     return 0
 
 
@@ -84,12 +85,12 @@ def _trained(config: Config, fingerprint: str | None) -> tuple[Outcome, Prepared
     from cnnsearch import runner
 
     outcome, prepared, started = None, None, time.time()
-    say("".join(_HEADER))
     for item in runner.run(config, test=True, fingerprint=fingerprint, whole=True):
         if isinstance(item, EpochResult):
             say(_epoch_line(item, config.train.epochs))
         elif isinstance(item, Prepared):
             prepared = item
+            say("".join(_HEADER))
         else:
             outcome = replace(item, seconds=time.time() - started)
     assert outcome is not None

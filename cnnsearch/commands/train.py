@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -13,12 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnsearch.config import Config
-    from cnnsearch.records import EpochResult, Prepared, Trial
+    from cnnsearch.records import EpochResult, Outcome, Prepared, Trial
 
 # What a single run compares its epochs by, as searches do unless told otherwise.
 _OBJECTIVE, _AT = "val_accuracy", "best"
 _HEADER = (
-    "    epoch",
+    "   epoch",
     "        lr",
     "  train_loss",
     "  train_accuracy",
@@ -89,35 +90,23 @@ def command(
 
 def _train(config: Config, number: int, test: bool, seeds: int) -> Trial:
     """Run one seed, with a line an epoch on stderr."""
-    from dataclasses import replace
-
-    from cnnsearch import runner
-    from cnnsearch.ending import ended
-    from cnnsearch.records import EpochResult, Prepared, State, Trial
+    from cnnsearch.ending import ended, of_folds
+    from cnnsearch.records import State, Trial
     from cnnsearch.render.talk import say
 
-    started, curves, outcome, prepared = time.time(), list[list[EpochResult]](), None, None
+    started, folds = time.time(), list[_Fold]()
     if seeds > 1:
         say(f"seed {config.seed}")
     say("".join(_HEADER))
     for fold in range(config.data.folds):
-        curves.append([])
         if config.data.folds > 1:
             say(f"fold {fold + 1} of {config.data.folds}")
-        for item in runner.run(config, test, fold=fold):
-            if isinstance(item, EpochResult):
-                curves[-1].append(item)
-                say(_epoch_line(item, config.train.epochs))
-            elif isinstance(item, Prepared):
-                prepared = prepared or _with_commit(item)
-            else:
-                outcome = replace(item, seconds=time.time() - started)
-        assert outcome is not None
-        if outcome.state is not State.COMPLETE:
-            if config.data.folds > 1:
-                outcome = replace(outcome, facts={**outcome.facts, "fold": fold + 1})
+        folds.append(_run(config, test, fold))
+        if folds[-1].outcome.state is not State.COMPLETE:
             break
-    assert outcome is not None
+    outcome = folds[0].outcome
+    if config.data.folds > 1:
+        outcome = of_folds([one.outcome for one in folds], config.data.folds)
     begun = Trial(
         number=number,
         point=0,
@@ -133,12 +122,40 @@ def _train(config: Config, number: int, test: bool, seeds: int) -> Trial:
         seed=config.seed,
         started=started,
     )
-    return ended(begun, outcome, prepared, curves, _OBJECTIVE, _AT)
+    curves = [one.curve for one in folds]
+    return ended(begun, outcome, folds[0].prepared, curves, _OBJECTIVE, _AT)
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """What a run, or a fold of it, gave."""
+
+    prepared: Prepared | None
+    curve: list[EpochResult]
+    outcome: Outcome
+
+
+def _run(config: Config, test: bool, fold: int) -> _Fold:
+    """Run it, or one fold of it."""
+    from cnnsearch import runner
+    from cnnsearch.records import EpochResult, Prepared
+    from cnnsearch.render.talk import say
+
+    started, prepared, outcome, curve = time.time(), None, None, []
+    for item in runner.run(config, test, fold=fold):
+        if isinstance(item, EpochResult):
+            curve.append(item)
+            say(_epoch_line(item, config.train.epochs))
+        elif isinstance(item, Prepared):
+            prepared = _with_commit(item)
+        else:
+            outcome = replace(item, seconds=time.time() - started)
+    assert outcome is not None
+    return _Fold(prepared, curve, outcome)
 
 
 def _with_commit(prepared: Prepared) -> Prepared:
     """With the git commit of the working folder, where there is one."""
-    from dataclasses import replace
     from pathlib import Path
 
     from cnnsearch.environment import commit

@@ -13,7 +13,7 @@ from cnnsearch.commands.references import Picked, config_of, with_curve
 from cnnsearch.commands.rerun import Request
 from cnnsearch.commands.running import make_executor, number_of_jobs
 from cnnsearch.config import Config, with_values
-from cnnsearch.ending import ended
+from cnnsearch.ending import ended, of_folds
 from cnnsearch.environment import commit
 from cnnsearch.errors import InputError
 from cnnsearch.executors import Executor, Lost, Message
@@ -108,14 +108,27 @@ def _reruns(request: Request) -> list[_Rerun]:
             say(f"{one.label} is {one.trial.state}: there are no numbers to compare.")
     if not chosen:
         raise InputError("nothing to verify. Write a trial that is complete, pruned or diverged.")
-    return [
-        _Rerun(with_curve(request.storage, one), _config(config_of(one), request.values))
-        for one in chosen
-    ]
+    whole = [with_curve(request.storage, one) for one in chosen]
+    return [_Rerun(one, _config(one, request.values)) for one in whole]
 
 
-def _config(config: Config, values: Mapping[str, Any]) -> Config:
-    return with_values(config, values, "-S") if values else config
+def _config(picked: Picked, values: Mapping[str, Any]) -> Config:
+    """The config that was run, with other values.
+
+    Raises:
+        InputError: they do not fit, or make another number of folds.
+    """
+    config = config_of(picked)
+    if not values:
+        return config
+    changed = with_values(config, values, "-S")
+    if changed.data.folds != config.data.folds:
+        had = "a single split" if config.data.folds == 1 else f"{config.data.folds} folds"
+        raise InputError(
+            f"-S validation: {picked.label} was run with {had}, and its numbers compare with no "
+            "others. Leave validation out."
+        )
+    return changed
 
 
 def _in_order(reruns: Sequence[_Rerun], executor: Executor, folder: str) -> Iterator[_Rerun]:
@@ -184,13 +197,11 @@ def _again(rerun: _Rerun) -> Trial:
     """The rerun as a trial, ended as the coordinator would have."""
     search = rerun.picked.summary.config["search"]
     begun = replace(rerun.picked.trial, curve=(), folds=(), facts={}, probe=None, diagnosis=None)
-    lost = [n for n, one in sorted(rerun.outcomes.items()) if one.state is not State.COMPLETE]
-    place = lost[0] if lost else 0
-    outcome, curves = rerun.outcomes[place], rerun.curves
-    if lost and rerun.config.data.folds > 1:
-        reason = f"fold {place + 1} of {rerun.config.data.folds}: {outcome.reason}"
-        outcome = replace(outcome, reason=reason, facts={**outcome.facts, "fold": place + 1})
-        curves = curves[: place + 1]
+    outcomes = [one for _, one in sorted(rerun.outcomes.items())]
+    lost = [place for place, one in enumerate(outcomes) if one.state is not State.COMPLETE]
+    count, folds = lost[0] + 1 if lost else len(outcomes), rerun.config.data.folds
+    outcome = outcomes[0] if folds == 1 else of_folds(outcomes[:count], folds)
+    curves = rerun.curves[:count]
     return ended(begun, outcome, _with_commit(rerun), curves, search["objective"], search["at"])
 
 
@@ -203,15 +214,16 @@ def _with_commit(rerun: _Rerun) -> Prepared | None:
 
 
 def _seed_change(rerun: _Rerun, repeats: bool) -> list[Change]:
-    """The stored seed beside the one that the study gives the trial, where they differ.
+    """The seed that was run beside the one that the study gives the trial, where they differ.
 
     Args:
         repeats: whether the study holds repeats, see `cnnsearch.commands.repeats`.
     """
     config, trial = rerun.picked.summary.config, rerun.picked.trial
+    run = config_of(rerun.picked).seed
     finite = catalog.SAMPLERS[config["search"]["sampler"]].finite
     if repeats:
         given = repeat_seed(config["seed"], int(trial.key.rpartition(" ")[2]))
     else:
         given = trial_seed(config["seed"], trial.key if finite else trial.point)
-    return [] if given == trial.seed else [Change("seed", given, trial.seed)]
+    return [] if given == run else [Change("seed", given, run)]

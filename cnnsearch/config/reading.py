@@ -24,6 +24,7 @@ from cnnsearch.config.rules import Reading, check_rules, meant, notes
 from cnnsearch.config.sections import Section, Top, is_study_name, study_name
 from cnnsearch.config.settings import placed_in, with_settings
 from cnnsearch.config.space_section import read_space
+from cnnsearch.config.stages_counts import check_counts, number_of_points
 from cnnsearch.config.stages_section import Stage, read_stages
 from cnnsearch.errors import InputError
 from cnnsearch.space import Space
@@ -96,6 +97,9 @@ def with_values(config: Config, values: Mapping[str, Any], what: str = "") -> Co
     plain = replace(config, stages=()).plain()
     for name, value in values.items():
         section = OWNER.get(name, "")
+        if section and section not in plain:
+            text = f"a single run has no {section}. Leave {name} out."
+            raise InputError(line(what, Place(), path_of(name), text))
         (plain[section] if section else plain)[name] = value
     return from_plain(plain, what)
 
@@ -154,8 +158,12 @@ def _check_stages(root: Item, config: Config, mistakes: Mistakes) -> None:
     if config.stages and not is_study_name(last):
         text = f"stages are named such as {shown(last)}, of 64 characters at most. Shorten it."
         mistakes.add(root.value["study"].place, "study", text)
-    for number, stage in enumerate(config.stages[1:], 2):
+    stages = config.stages
+    for number, stage in enumerate(stages[1:], 2):
         place, path = root.value["stages"].value[number - 1].place, f"stages.{number}"
+        before = number_of_points(config, stages[: number - 1])
+        if before is not None:
+            check_counts(root.value["stages"].value, number, before, mistakes)
         try:
             config = with_values(config, stage.values)
         except InputError as error:

@@ -15,6 +15,8 @@ from cnnsearch.config.fields import OWNER, fit, json_schema, path_of
 from cnnsearch.config.mistakes import Mistake, Mistakes, inline, shown, suggestion
 
 MOST = 50
+# Complete trials of a search without which nothing is narrowed to the best of them.
+FEWEST = 5
 _KEYS = ("epochs", "trials", "top", "pad", "folds", "set")
 _OF_NARROWING = ("top", "pad")
 # What has a key of its own, what all stages must share to be compared, and where the images lie.

@@ -127,11 +127,13 @@ def _bar(share: float) -> str:
     return mark * round(share * _BAR)
 
 
-def notes(found: Importances, axes: Axes) -> list[str]:
+def notes(found: Importances, pairs: Importances | None, axes: Axes) -> list[str]:
     """What is not in the table, and what it does not tell."""
     lines = []
     if found.effects and not any(effect.told for effect in found.effects):
-        lines.append("All of it may be chance: run more trials.")
+        together = pairs is not None and pairs.pairs
+        text = "Alone, each of them" if together else "All of it"
+        lines.append(f"{text} may be chance{'' if together else ': run more trials'}.")
     parts = [f"{name} (always {value_text(value)})" for name, value in axes.constant]
     parts += [f"{name} (active in {trials}, it takes {NEEDED})" for name, trials in axes.few]
     return [*lines, f"not judged: {', '.join(parts)}"] if parts else lines
@@ -147,7 +149,7 @@ def pairs_heading(pairs: Importances | None, installed: bool) -> list[str]:
     if not pairs.pairs_judged:
         return []
     if not pairs.pairs:
-        return [f"interactions (fANOVA): {judged}, {NOT_TOLD}"]
+        return [f"interactions (fANOVA): {judged}, all {NOT_TOLD}"]
     others = pairs.pairs_judged - len(pairs.pairs)
     rest = f" {counted(others, 'other pair')} {NOT_TOLD}." if others else ""
     return [

@@ -67,8 +67,15 @@ class Repeated:
 
     @property
     def shrink(self) -> Shrink | None:
-        """How much of the search's best value is luck; equal trials of the search are repeats."""
+        """How much of the search's best value is luck; equal trials of the search are repeats.
+
+        None where the best was not repeated: the noise of others may be another.
+        """
         keys = {point_key(params) for params in self.params.values()}
+        choose = max if self.parent.direction == "maximize" else min
+        tops = {key: choose(values) for key, values in self.searched.items() if values}
+        if not tops or choose(tops, key=lambda key: tops[key]) not in keys:
+            return None
         repeats = [one.finished for one in self.finalists]
         repeats += [list(values) for key, values in self.searched.items() if key in keys]
         searched = list(self.searched.values())
@@ -144,6 +151,8 @@ def _varying(params: Sequence[Params]) -> list[str]:
 
 
 def _signed(number: float | None) -> str:
+    # Means of equal values differ in their last digits.
+    number = None if number is None else round(number, 6) + 0.0
     text = measure(number)
     return f"+{text}" if number is not None and number > 0 else text
 
@@ -236,8 +245,9 @@ def _shrink_text(found: Repeated, luck: Shrink) -> str:
     to = measure(luck.value + sign * luck.expected)
     return (
         f"with other seeds the best value of the search, {measure(luck.value)}, is expected to be "
-        f"{measure(luck.expected)} worse, {to}; as the best of {counted(luck.trials, 'trial')} it "
-        f"was chosen for its luck too, and the noise of one value is {measure(luck.noise)}"
+        f"{measure(luck.expected)} worse, {to}, judged by all {counted(luck.trials, 'trial')}: as "
+        f"the best of them it was chosen for its luck too, and the noise of one value is "
+        f"{measure(luck.noise)}"
     )
 
 
@@ -297,11 +307,12 @@ def verification_lines(label: str, found: Verification) -> list[Line]:
 
 
 def _where(departure: Departure) -> str:
+    fold = "" if departure.fold is None else f" of fold {departure.fold}"
     if departure.epoch is None:
-        return f"at its end, in {departure.quantity}"
+        return f"at {f'the end{fold}' if fold else 'its end'}, in {departure.quantity}"
     if departure.epoch == 0:
         return f"before training, in {departure.quantity}"
-    return f"at epoch {departure.epoch}, in {departure.quantity}"
+    return f"at epoch {departure.epoch}{fold}, in {departure.quantity}"
 
 
 def _both(departure: Departure) -> list[str]:
@@ -309,7 +320,8 @@ def _both(departure: Departure) -> list[str]:
     if departure.digits is not None:
         agree = f"; they agree to {counted(departure.digits, 'digit')}"
     stored, again = (_whole(one) for one in (departure.stored, departure.again))
-    return [f"then {stored}", f"now  {again}{agree}"]
+    why = f": {departure.reason}" if departure.reason else ""
+    return [f"then {stored}", f"now  {again}{agree}{why}"]
 
 
 def _whole(value: Any) -> str:

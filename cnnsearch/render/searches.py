@@ -117,11 +117,28 @@ def _verdict_text(found: Verdict, budget: str) -> str:
     )
     if found.noise is None:
         return text + "and nothing tells how large the noise of a value is."
-    if found.real:
-        return text + f"more than the noise of the two ({measure(found.noise)})."
+    if not found.real:
+        return text + (
+            f"within the noise of the two ({measure(found.noise)}), so neither is told to be "
+            f"better.{_luck(found)}"
+        )
+    if found.seeds:
+        return text + f"more than the noise of the two ({measure(found.noise)}).{_luck(found)}"
     return text + (
-        f"within the noise of the two ({measure(found.noise)}), so neither is told to be better."
+        f"more than the error of the validation images ({measure(found.noise)}); how much seeds "
+        f"matter is not known.{_luck(found)}"
     )
+
+
+def _luck(found: Verdict) -> str:
+    """That a search with more trials was also luckier; nothing where they had as many."""
+    best, other = found.trials
+    if best == other:
+        return ""
+    more, its, fewer = found.best, best, other
+    if other > best:
+        more, its, fewer = found.other, other, best
+    return f" {more.label} had {counted(its, 'trial')} in it, not {fewer}, so more luck as well."
 
 
 def picture(searches: Sequence[Progress], objective: str, direction: str) -> list[Line]:

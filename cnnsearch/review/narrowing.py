@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cnnsearch import ranking
-from cnnsearch.config.stages_section import Top
+from cnnsearch.config.stages_section import FEWEST, Top
 from cnnsearch.errors import InputError
 from cnnsearch.records import State, Trial, Value
 from cnnsearch.review.coverage import FEW
@@ -22,8 +22,7 @@ from cnnsearch.review.verdicts import ended, wasted
 from cnnsearch.space import Choice, Condition, Parameter, Range, Space
 
 TOP, PAD = "20%", 0.25
-# Complete trials without which nothing is narrowed, and how many a share takes at least.
-FEWEST, _FEWEST_TOP = 5, 3
+_FEWEST_TOP = 3  # trials that a share takes at least
 # Of the old range, in its own scale: no new one is narrower, nor than two gaps between the values
 # tried: a value between two neighbours that were worse lies somewhere between these.
 _NARROWEST, _GAPS = 0.1, 2

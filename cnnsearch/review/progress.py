@@ -11,11 +11,11 @@ from cnnsearch import ranking
 from cnnsearch.config import Config
 from cnnsearch.diagnose import JUDGED
 from cnnsearch.records import State, Trial
-from cnnsearch.review.sureness import sureness
+from cnnsearch.review.chance import ALPHA
+from cnnsearch.review.student import t_quantile
+from cnnsearch.review.sureness import Source, Sureness, sureness
 from cnnsearch.space import Parameter, Range
 
-# Two-sided 95 % of a normal distribution.
-_Z = 1.96
 # What searches of one file may differ in, and what changes no number.
 _FREE = {
     *("study", "seed", "data.root", "diagnose"),
@@ -85,8 +85,12 @@ class Verdict:
         unit: "trial" or "epoch".
         best: the search with the best value; likewise `other`, the one after it.
         value: of `best`; likewise `against`.
-        noise: a difference is noise up to here: 95 of 100 of those between equal values; None where
-            nothing tells.
+        noise: a difference is noise up to here: half the 95 % interval of a difference of two
+            values, Student's t with the degrees of freedom of both errors; None where nothing
+            tells. The best of as many trials of two equal searches differ by less, as the best of
+            many vary less than one value; with unequal `trials` the more numerous have more luck.
+        seeds: whether `noise` holds what other seeds change; else it is that of the images alone.
+        trials: how many `best` and `other` had within the budget.
     """
 
     budget: int
@@ -96,6 +100,8 @@ class Verdict:
     value: float
     against: float
     noise: float | None
+    seeds: bool
+    trials: tuple[int, int]
 
     @property
     def difference(self) -> float:
@@ -121,17 +127,12 @@ def progress(
     best: float | None = None
     epochs = 0
     for i, trial in enumerate(trials, 1):
-        epochs += trial.epochs * _folds(trial)
+        epochs += trial.facts.get("fold_epochs", trial.epochs)
         if trial.value is not None:
             best = trial.value if best is None else better(best, trial.value)
         steps.append(Step(trial.number, i, epochs, best))
     sampler = config.search.sampler if config.search else ""
     return Progress(study, sampler, label, tuple(trials), tuple(steps))
-
-
-def _folds(trial: Trial) -> int:
-    """How many folds were trained; of a trial that one of them ended, up to that one."""
-    return len(trial.facts.get("fold_values") or ()) or trial.facts.get("fold") or 1
 
 
 def budgets(most: int, least: int = 1) -> list[int]:
@@ -158,18 +159,33 @@ def verdict(
     else:
         budget = min(one.epochs for one in searches)
         counts = [one.done(budget) for one in searches]
-    found: list[tuple[float, Progress, float | None]] = []
+    found: list[tuple[float, Progress, int, Sureness | None]] = []
     for one, count in zip(searches, counts, strict=True):
         value = one.steps[count - 1].best if count else None
         if value is not None:
             sure = sureness(one.trials[:count], objective, direction)
-            found.append((value, one, sure.deviation if sure else None))
+            found.append((value, one, count, sure))
     if len(found) < 2:
         return None
     found.sort(key=lambda row: row[0], reverse=direction == "maximize")
-    (value, best, error), (against, other, others), *_ = found
-    noise = None if error is None or others is None else _Z * math.hypot(error, others)
-    return Verdict(budget, unit, best, other, value, against, noise)
+    (value, best, many, sure), (against, other, others, beside), *_ = found
+    noise, seeds = None, False
+    if sure is not None and beside is not None:
+        noise = _noise(sure, beside)
+        seeds = Source.IMAGES not in (sure.source, beside.source)
+    return Verdict(budget, unit, best, other, value, against, noise, seeds, (many, others))
+
+
+def _noise(one: Sureness, other: Sureness) -> float:
+    """Half the 95 % interval of a difference (B. L. Welch 1947, F. E. Satterthwaite 1946)."""
+    squares = [one.deviation**2, other.deviation**2]
+    if not sum(squares):
+        return 0.0
+    spent = sum(
+        square**2 / sure.freedom for square, sure in zip(squares, (one, other), strict=True)
+    )
+    freedom = sum(squares) ** 2 / spent if spent else math.inf
+    return t_quantile(1 - ALPHA / 2, freedom) * math.sqrt(sum(squares))
 
 
 def unlike(configs: Sequence[Config]) -> list[str]:

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from cnnsearch import ranking
 from cnnsearch.records import State, Trial
@@ -18,21 +19,32 @@ from cnnsearch.space import point_key
 _FEWEST_REPEATED = 4
 
 
+class Source(StrEnum):
+    """What tells how large the noise of a value is."""
+
+    REPEATS = "repeats"
+    """Trials of equal hyperparameters."""
+    FOLDS = "folds"
+    """The folds of each trial, which differ by their images and their seeds."""
+    IMAGES = "images"
+    """The number of validation images alone: what another seed would change is not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sureness:
     """Whether the best trial of a search is better than the rest, or was only lucky.
 
     Args:
         best: the best complete trial.
-        deviation: standard error of its value.
+        deviation: standard error of its value; where `source` is IMAGES, without that of its seed.
         within: complete trials, the best not counted, that cannot be told from it: of the same
             hyperparameters, or of others whose difference from it may be noise.
         complete: complete trials.
         distinct: no other hyperparameters come so close: the best ones are better than the rest.
         lucky: the values differ no more than those of equal trials would.
         expected: the best value to expect of so many equal trials with the mean of these.
-        replicated: standard deviation among trials of equal hyperparameters, where there are enough
-            of them; `deviation` is then this.
+        source: of `deviation`.
+        freedom: degrees of freedom of `deviation`; infinite where `source` is IMAGES.
     """
 
     best: Trial
@@ -42,7 +54,8 @@ class Sureness:
     distinct: bool
     lucky: bool
     expected: float
-    replicated: float | None
+    source: Source
+    freedom: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +63,22 @@ class _Noise:
     """The standard error of a trial's value.
 
     Args:
-        replicated: where repeats tell it; else it follows from the number of images.
-        freedom: degrees of freedom of `replicated`.
-        images: that a value was measured on.
+        deviation: as repeats or folds tell it; 0 where nothing but the number of images does.
+        freedom: degrees of freedom of `deviation`.
+        images: that a share was measured on; 0 of a loss.
     """
 
-    replicated: float | None
+    source: Source
+    deviation: float
     freedom: float
     images: int
 
     def of(self, value: float) -> float:
-        if self.replicated is not None:
-            return self.replicated
+        if self.source is Source.REPEATS or not self.images:
+            return self.deviation
+        return max(self.deviation, self._of_share(value))
+
+    def _of_share(self, value: float) -> float:
         # Two hits and two misses more (A. Agresti and B. A. Coull 1998): an accuracy of 1 is not
         # known exactly.
         share = (value * self.images + 2) / (self.images + 4)
@@ -72,11 +89,15 @@ def sureness(trials: Sequence[Trial], objective: str, direction: str) -> Surenes
     """How sure the best of a study's trials is; None where nothing tells how large the noise is.
 
     The noise of a value is read off trials of equal hyperparameters, which differ by their seeds
-    alone, where there are enough of them. Otherwise an accuracy has the standard error of a share
-    of the validation images. All trials are measured on the same images, so that their errors go
-    together and the error of a difference is at most the root of the sum of squares, which is
-    taken; what another seed would change comes on top where it is more than that. A loss has no
-    such error: without repeats nothing is said.
+    alone, where there are enough of them. Otherwise, with several folds, it is the standard error
+    of the mean of a trial's folds, their variance pooled over trials; folds differ by their seeds
+    too, and where some are harder for all trials it is too large rather than too small. Otherwise
+    an accuracy has the standard error of a share of the validation images, which is the least that
+    it can be with folds as well. All trials are measured on the same images, so that their errors
+    go together and the error of a difference is at most the root of the sum of squares, which is
+    taken. What another seed would change is not in the error of a share: it comes on top, and
+    nothing tells by how much (Source.IMAGES). A loss has no such error: without repeats and folds
+    nothing is said.
 
     Which one is the best was seen only after all values were, and the best of many is the luckiest
     of them. Two questions are kept apart:
@@ -118,9 +139,15 @@ def sureness(trials: Sequence[Trial], objective: str, direction: str) -> Surenes
         complete=count,
         distinct=len(groups) > 1 and rivals == 0,
         lucky=len(groups) == 1 or not _stands_out(sign * (best.value - mean), error, count, noise),
-        expected=mean + sign * expected_best(count) * error,
-        replicated=noise.replicated,
+        expected=_possible(mean + sign * expected_best(count) * error, objective),
+        source=noise.source,
+        freedom=noise.freedom,
     )
+
+
+def _possible(value: float, objective: str) -> float:
+    """Accuracies end at 1, losses at 0, whatever a normal distribution says."""
+    return min(value, 1.0) if objective == "val_accuracy" else max(value, 0.0)
 
 
 def _groups(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
@@ -138,14 +165,16 @@ def _values(trials: Sequence[Trial]) -> list[float]:
 def _noise(
     groups: Mapping[str, Sequence[Trial]], best: Trial | None, objective: str
 ) -> _Noise | None:
-    accuracy = objective == "val_accuracy"
-    images = 0 if best is None else images_of(best)
+    images = 0 if best is None or objective != "val_accuracy" else images_of(best)
     deviation, freedom = _replicated(groups)
-    if freedom >= (_FEWEST_REPEATED if accuracy and images else 1):
+    of_folds, freedom_of_folds = _of_folds([one for group in groups.values() for one in group])
+    if freedom >= (_FEWEST_REPEATED if images or freedom_of_folds else 1):
         # Values go up in steps of one image: equal ones are equal to half a step only.
-        least = 1 / (images * math.sqrt(12)) if accuracy and images else 0.0
-        return _Noise(max(deviation, least), freedom, images)
-    return _Noise(None, math.inf, images) if accuracy and images else None
+        least = 1 / (images * math.sqrt(12)) if images else 0.0
+        return _Noise(Source.REPEATS, max(deviation, least), freedom, images)
+    if freedom_of_folds:
+        return _Noise(Source.FOLDS, of_folds, freedom_of_folds, images)
+    return _Noise(Source.IMAGES, 0.0, math.inf, images) if images else None
 
 
 def images_of(trial: Trial) -> int:
@@ -159,12 +188,27 @@ def _replicated(groups: Mapping[str, Sequence[Trial]]) -> tuple[float, int]:
 
     Trials that learned nothing are left out: they hardly differ.
     """
-    squares, freedom = 0.0, 0
-    for group in groups.values():
-        values = _values([trial for trial in group if not wasted(trial)])
-        if len(values) > 1:
-            squares += statistics.variance(values) * (len(values) - 1)
-            freedom += len(values) - 1
+    return _pooled(
+        [_values([one for one in group if not wasted(one)]) for group in groups.values()]
+    )
+
+
+def _of_folds(trials: Sequence[Trial]) -> tuple[float, int]:
+    """Standard error of the mean of a trial's folds, and its degrees of freedom.
+
+    Trials that learned nothing are left out, as above.
+    """
+    told = [one.facts.get("fold_values") or () for one in trials if not wasted(one)]
+    deviation, freedom = _pooled(told)
+    # All trials of a study have the same number of folds.
+    return deviation / math.sqrt(max(map(len, told), default=1) or 1), freedom
+
+
+def _pooled(samples: Sequence[Sequence[float]]) -> tuple[float, int]:
+    """Standard deviation within samples that have means of their own, and degrees of freedom."""
+    several = [values for values in samples if len(values) > 1]
+    freedom = sum(len(values) - 1 for values in several)
+    squares = math.fsum(statistics.variance(values) * (len(values) - 1) for values in several)
     return (math.sqrt(squares / freedom), freedom) if freedom else (0.0, 0)
 
 

@@ -39,7 +39,7 @@ PROBES = "probes"
 RESULT = "result"
 
 LISTED = (POINT, KEY, ATTEMPT, RUN, SEED, PARAMS, STARTED, RESULT)
-WHOLE = (*LISTED, CURVE, FOLDS, PROBES)
+WHOLE = (*LISTED, CONFIG, CURVE, FOLDS, PROBES)
 
 _OF_CURVE = [field.name for field in fields(EpochResult) if field.name != "probe"]
 _OF_PROBE = [field.name for field in fields(Probe) if field.name != "layers"]

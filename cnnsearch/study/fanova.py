@@ -70,7 +70,7 @@ def fanova(cases: Cases, space: Space, names: Sequence[str], alone: bool = True)
         tuple(_singles(parts, cases)) if alone else (),
         tuple(_pairs(parts)),
         pairs_judged=sum(len(part.pairs) for part in parts),
-        explained=parts[0].whole.explained,
+        explained=parts[0].whole.explained if parts else None,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnsearch.errors import InputError
+from cnnsearch.records import StudySummary
 
 
 def check_kind(
@@ -30,3 +31,16 @@ def check_kind(
         raise InputError(f"study {name} is a search, not repeats of {parent}. {other}")
     then = f"To go on with them: cnnsearch rerun {found} TRIAL..."
     raise InputError(f"study {name} holds repeats of trials of {found}. {then} {other}")
+
+
+def check_search(summary: StudySummary, verb: str) -> None:
+    """Refuse a study of repeats, of which only the search they come from can tell something.
+
+    Raises:
+        InputError: it names that search.
+    """
+    if summary.repeats is not None:
+        raise InputError(
+            f"study {summary.name} holds repeats of a few trials of {summary.repeats}, no search. "
+            f"Write cnnsearch {verb} {summary.repeats}."
+        )

@@ -8,6 +8,7 @@ Optuna.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -40,7 +41,7 @@ def study_names(storage: str) -> list[str]:
 
 
 def resolve(storage: str, prefix: str) -> str:
-    """The full name of a study from an unambiguous prefix.
+    """The full name of a study from an unambiguous prefix; of a chain the last stage.
 
     Raises:
         InputError: no study of that name, or several.
@@ -51,6 +52,9 @@ def resolve(storage: str, prefix: str) -> str:
     found = [name for name in names if name.startswith(prefix)] if prefix else []
     if len(found) == 1:
         return found[0]
+    numbers = [re.fullmatch(rf"{re.escape(prefix)}\.([0-9]{{1,9}})", name) for name in found]
+    if numbers and all(numbers):
+        return max(found, key=lambda name: int(name.rpartition(".")[2]))
     if found:
         raise InputError(f"study {prefix!r} is ambiguous. Write one of: {', '.join(found)}.")
     where = database_file(storage)
@@ -309,6 +313,7 @@ def _trial(row: Row, owned: bool) -> Trial:
         started=attrs.get(attributes.STARTED),
         curve=attributes.curve_of(attrs.get(attributes.CURVE)),
         folds=tuple(map(attributes.curve_of, attrs.get(attributes.FOLDS, ()))),
+        config=attrs.get(attributes.CONFIG),
     )
     begun = attributes.with_probes(begun, attrs.get(attributes.PROBES))
     if result is None or State(result["state"]) is not state:
