@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cnnsearch import cli
+from cnnsearch.commands import searching
 from cnnsearch.commands.files import check_target, write_whole
 from cnnsearch.config import from_plain, load, load_with_notes, with_values
 from cnnsearch.config.plain import parameter_to_plain
@@ -23,6 +24,7 @@ from cnnsearch.render.text import clean
 from cnnsearch.review.narrowing import Narrowing, Options, narrowed
 from cnnsearch.space import Choice, Condition, Parameter, Range, Space, random_point
 from cnnsearch.stages import following, next_name
+from cnnsearch.study.store import Study
 from tests.builders import digits_config
 from tests.studies import complete, point, write_study
 from tests.terminals import on_terminal
@@ -407,7 +409,7 @@ def test_o_writes_the_file_and_prints_the_table(call: Any, tmp_path: Path) -> No
     found = call("narrow", "coarse", "-o", "fine.yaml", "--name", "fine")
     assert found.code == 0
     assert found.out.startswith("fine: narrowed to the best 6 of 30")
-    assert "Wrote fine.yaml. Next: cnnsearch run fine.yaml" in found.err
+    assert "Wrote fine.yaml. Next: cnnsearch run fine.yaml\n" in found.err
     assert load(tmp_path / "fine.yaml").study == "fine"
     other = call("narrow", "coarse", "-o", "fine.yaml", "--name", "other")
     assert (other.code, other.out) == (2, "")
@@ -486,6 +488,45 @@ def test_run_at_once(tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch)
     again = json.loads(call(*words, "--force", "--json").out)
     assert again["file"] == "coarse-2.yaml"
     assert again["run"]["counts"] == {"complete": 2}
+
+
+def test_the_command_that_follows_is_in_the_same_storage(
+    tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is told after the file was written, and after Ctrl-C."""
+    told = tuple(complete(0.5 + k / 20, point(10 ** (-k / 4))) for k in range(8))
+    write_study(tmp_path / "own.db", "coarse", told)
+    words = ("narrow", "coarse", "-n", "2", "--epochs", "1", "--storage", "own.db")
+    found = call(*words, "-o", "a b.yaml")
+    assert "Next: cnnsearch run 'a b.yaml' --storage own.db\n" in found.err
+    asked = []
+
+    def interrupted(request: searching.Request) -> searching.Found:
+        asked.append(request.again)
+        return searching.as_found(replace(request, config=replace(request.config, study="coarse")))
+
+    monkeypatch.setattr(searching, "run", interrupted)
+    call(*words, "--run", "-j", "0")
+    monkeypatch.setenv("CNNSEARCH_STORAGE", "own.db")
+    call(*words[:-2], "--run", "--force")
+    assert asked == [
+        "cnnsearch run coarse-2.yaml --storage own.db -j 0",
+        "cnnsearch run coarse-2.yaml",
+    ]
+
+
+@pytest.mark.parametrize("verb", ["narrow", "importance"])
+def test_repeats_are_no_search(tmp_path: Path, call: Any, verb: str) -> None:
+    path = str(tmp_path / "own.db")
+    kind = {"study": "coarse", "trials": [1]}
+    config = digits_config("coarse-rerun", {"lr": LR}, 3)
+    Study.claim(path, config, "images", 3, kind).release()
+    found = call(verb, "coarse-rerun", "--storage", path)
+    assert (found.code, found.out) == (2, "")
+    assert found.err == (
+        "study coarse-rerun holds repeats of a few trials of coarse, no search. "
+        f"Write cnnsearch {verb} coarse.\n"
+    )
 
 
 @pytest.mark.parametrize("to_file", [True, False])

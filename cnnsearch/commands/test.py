@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnsearch.commands.options import json_option, storage_option
-from cnnsearch.commands.references import Picked, config_of, pick_one, references_argument
+from cnnsearch.commands.references import (
+    Picked,
+    config_of,
+    pick_one,
+    references_argument,
+    with_curve,
+)
 from cnnsearch.errors import InputError
 from cnnsearch.records import EpochResult, Outcome, Prepared, State
 from cnnsearch.render.talk import say
@@ -42,7 +48,7 @@ def command(references: tuple[str, ...], storage: str, as_json: bool) -> int:
     Example:
       cnnsearch test digits best
     """
-    picked = pick_one(storage, references)
+    picked = with_curve(storage, pick_one(storage, references))
     if picked.trial.state is not State.COMPLETE:
         raise InputError(f"{picked.label}: {picked.trial.state}. Choose a complete trial.")
     config = replace(config_of(picked), diagnose=False)
