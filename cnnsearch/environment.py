@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 from cnnsearch import __version__
+from cnnsearch.records import Prepared
 
 _GIT_S = 10
 
@@ -55,6 +57,13 @@ def commit(folder: Path) -> str | None:
         return None
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
     return f"{found}-dirty" if changed != "" else found
+
+
+def with_commit(prepared: Prepared, found: str | None) -> Prepared:
+    """What a trial begins with, and the commit of the working folder where there is one."""
+    if found is None:
+        return prepared
+    return replace(prepared, environment={**prepared.environment, "commit": found})
 
 
 def _git(folder: Path, *words: str) -> str | None:

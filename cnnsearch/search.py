@@ -15,7 +15,7 @@ from pathlib import Path
 from cnnsearch import catalog
 from cnnsearch.config import Config, to_yaml
 from cnnsearch.ending import ended, of_folds
-from cnnsearch.environment import commit
+from cnnsearch.environment import commit, with_commit
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.executors import Executor, Lost, Message
 from cnnsearch.objective import mean_curve, measured, value
@@ -191,8 +191,7 @@ class Coordinator:
         content, fold = message.content, running.tasks[message.number]
         if isinstance(content, Prepared):
             if fold == 0:
-                known = {"commit": self._commit} if self._commit else {}
-                running.prepared = replace(content, environment={**content.environment, **known})
+                running.prepared = with_commit(content, self._commit)
         elif isinstance(content, EpochResult):
             running.curves[fold].append(content)
             yield Epoch(running.trial, replace(content, epoch=running.epochs))

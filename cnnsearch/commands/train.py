@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -91,6 +92,7 @@ def command(
 def _train(config: Config, number: int, test: bool, seeds: int) -> Trial:
     """Run one seed, with a line an epoch on stderr."""
     from cnnsearch.ending import ended, of_folds
+    from cnnsearch.environment import commit, with_commit
     from cnnsearch.records import State, Trial
     from cnnsearch.render.talk import say
 
@@ -122,8 +124,8 @@ def _train(config: Config, number: int, test: bool, seeds: int) -> Trial:
         seed=config.seed,
         started=started,
     )
-    curves = [one.curve for one in folds]
-    return ended(begun, outcome, folds[0].prepared, curves, _OBJECTIVE, _AT)
+    prepared = folds[0].prepared and with_commit(folds[0].prepared, commit(Path.cwd()))
+    return ended(begun, outcome, prepared, [one.curve for one in folds], _OBJECTIVE, _AT)
 
 
 @dataclass(frozen=True)
@@ -147,22 +149,11 @@ def _run(config: Config, test: bool, fold: int) -> _Fold:
             curve.append(item)
             say(_epoch_line(item, config.train.epochs))
         elif isinstance(item, Prepared):
-            prepared = _with_commit(item)
+            prepared = item
         else:
             outcome = replace(item, seconds=time.time() - started)
     assert outcome is not None
     return _Fold(prepared, curve, outcome)
-
-
-def _with_commit(prepared: Prepared) -> Prepared:
-    """With the git commit of the working folder, where there is one."""
-    from pathlib import Path
-
-    from cnnsearch.environment import commit
-
-    found = commit(Path.cwd())
-    known = {"commit": found} if found else {}
-    return replace(prepared, environment={**prepared.environment, **known})
 
 
 def _epoch_line(result: EpochResult, epochs: int) -> str:

@@ -14,7 +14,7 @@ from cnnsearch.commands.rerun import Request
 from cnnsearch.commands.running import make_executor, number_of_jobs
 from cnnsearch.config import Config, with_values
 from cnnsearch.ending import ended, of_folds
-from cnnsearch.environment import commit
+from cnnsearch.environment import commit, with_commit
 from cnnsearch.errors import InputError
 from cnnsearch.executors import Executor, Lost, Message
 from cnnsearch.preflight import examine
@@ -202,15 +202,8 @@ def _again(rerun: _Rerun) -> Trial:
     count, folds = lost[0] + 1 if lost else len(outcomes), rerun.config.data.folds
     outcome = outcomes[0] if folds == 1 else of_folds(outcomes[:count], folds)
     curves = rerun.curves[:count]
-    return ended(begun, outcome, _with_commit(rerun), curves, search["objective"], search["at"])
-
-
-def _with_commit(rerun: _Rerun) -> Prepared | None:
-    """What the first fold began with, and the commit of the working folder."""
-    prepared, found = rerun.prepared, commit(Path.cwd())
-    if prepared is None or found is None:
-        return prepared
-    return replace(prepared, environment={**prepared.environment, "commit": found})
+    prepared = rerun.prepared and with_commit(rerun.prepared, commit(Path.cwd()))
+    return ended(begun, outcome, prepared, curves, search["objective"], search["at"])
 
 
 def _seed_change(rerun: _Rerun, repeats: bool) -> list[Change]:
