@@ -113,6 +113,20 @@ class Optimizer(Row):
 
 
 @dataclass(frozen=True, slots=True)
+class Precision(Row):
+    """With how many digits a network computes.
+
+    Args:
+        products: torch's `fp32_precision` of products and convolutions: "ieee" or "tf32".
+        dtype: torch's name of the type that scores and losses are computed in where that pays
+            (autocast); None for float32.
+    """
+
+    products: str
+    dtype: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule(Row):
     """How the learning rate changes over a run.
 
@@ -307,6 +321,14 @@ OPTIMIZERS = _table(
     ]
 )
 
+PRECISIONS = _table(
+    [
+        Precision("fp32", "float32 throughout", "ieee"),
+        Precision("tf32", "products rounded to 10 bits where a GPU has that, else fp32", "tf32"),
+        Precision("bf16", "signals in bfloat16, parameters in float32", "ieee", "bfloat16"),
+    ]
+)
+
 SCHEDULES = _table(
     [
         Schedule("constant", "lr throughout", "cnnsearch.optimizer:constant"),
@@ -370,6 +392,7 @@ TABLES: Mapping[str, Mapping[str, Row]] = MappingProxyType(
         "init": INIT_SCHEMES,
         "optimizer": OPTIMIZERS,
         "schedule": SCHEDULES,
+        "precision": PRECISIONS,
         "sampler": SAMPLERS,
         "pruner": PRUNERS,
     }

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnsearch import catalog
+from cnnsearch.model import Dropout
 from cnnsearch.records import LayerProbe, Probe
 
 SATURATED_WITHIN = 0.03
@@ -52,7 +53,7 @@ def signals(model: nn.Sequential, activation: str, images: Tensor) -> Iterator[S
     signal = images
     at: tuple[str, nn.Conv2d | nn.Linear] | None = None
     for name, layer in model.named_children():
-        if isinstance(layer, nn.Dropout):
+        if isinstance(layer, Dropout):
             continue
         if isinstance(layer, Norm):
             signal = F.batch_norm(

@@ -17,8 +17,9 @@ from cnnsearch.data.readings import add_reading
 from cnnsearch.environment import cpu_name, environment
 from cnnsearch.errors import CnnsearchError, DataError, InputError
 from cnnsearch.guard import Diverged, DivergenceGuard
-from cnnsearch.model import build, initialise
+from cnnsearch.model import Dropout, build, initialise
 from cnnsearch.probe import Prober
+from cnnsearch.process import settle
 from cnnsearch.records import EpochResult, Outcome, Prepared, State
 from cnnsearch.train import evaluate, train
 
@@ -71,7 +72,7 @@ def run(
     Raises:
         CnnsearchError: the user's input is wrong (InputError, DataError); not a trial's failure.
     """
-    settle(config.threads)
+    settle(config.threads, config.train)
     device = resolve_device(config.device)
     facts: dict[str, Any] = {}
     try:
@@ -117,15 +118,6 @@ def processor(device: torch.device) -> str:
     return f"{cpu_name()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
-def settle(threads: int) -> None:
-    """Set what holds for the whole process."""
-    # Signals that die away in deep nets become denormal numbers, which a CPU computes slowly: a
-    # step of 10 relu layers of 500 units, normal:0.00001, took 364 ms, and 15 ms flushed to 0.
-    # Set before torch starts its threads, which take the setting over.
-    torch.set_flush_denormal(True)
-    torch.set_num_threads(threads)
-
-
 def _images(config: Config, fingerprint: str | None) -> Images:
     images = load(config.data)
     if fingerprint not in (None, images.fingerprint):
@@ -162,7 +154,6 @@ def _trial(
         ),
     )
     guard = DivergenceGuard(data.classes, config.abort.loss_ratio, config.abort.check_every)
-    torch.manual_seed(_derived(config.seed, "dropout"))
     order = Generator().manual_seed(_derived(config.seed, "order"))
     try:
         yield from train(model, data, config.train, guard, order, prober)
@@ -171,7 +162,7 @@ def _trial(
     if tests is not None:
         facts["test_readings"] = add_reading(data.images.fingerprint)
         facts["test_images"] = data.test_size
-        facts["test_loss"], facts["test_accuracy"] = evaluate(model, tests)
+        facts["test_loss"], facts["test_accuracy"] = evaluate(model, tests, config.train.precision)
 
 
 def make_network(config: Config, data: Inputs, device: torch.device) -> nn.Sequential:
@@ -188,6 +179,9 @@ def make_network(config: Config, data: Inputs, device: torch.device) -> nn.Seque
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weights = Generator().manual_seed(_derived(config.seed, "weights"))
     initialise(model, config.model.init, weights, data.probe(INIT_IMAGES)[0])
+    for name, layer in model.named_children():
+        if isinstance(layer, Dropout):
+            layer.reset_parameters(_derived(config.seed, f"dropout {name}"))
     return model
 
 

@@ -14,14 +14,13 @@ from torch import Generator, Tensor, nn
 
 from cnnsearch.config.sections import Train
 from cnnsearch.guard import DivergenceGuard
+from cnnsearch.losses import Losses
 from cnnsearch.optimizer import decayed, learning_rate, make_optimizer
+from cnnsearch.precision import autocast
 from cnnsearch.probe import Prober
 from cnnsearch.records import EpochResult
 
 Batches = Iterable[tuple[Tensor, Tensor]]
-
-STRETCH_IMAGES = 100
-"""Losses are compared within an epoch as means over so many images, whatever the batch size."""
 
 
 class TrainingData(Protocol):
@@ -61,7 +60,7 @@ def train(
         Diverged: at the first look at the losses that `guard` rejects.
     """
     optimizer = make_optimizer(model, section)
-    losses = _Losses(guard)
+    losses = Losses([guard])
     steps, step = data.steps(section.batch_size), 0
     for epoch in range(1, section.epochs + 1):
         started = time.perf_counter()
@@ -71,17 +70,22 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = lr
             optimizer.zero_grad(set_to_none=True)
-            scores = model(images)
-            loss = F.cross_entropy(scores, labels)
+            with autocast(images.device, section.precision):
+                scores = model(images)
+                loss = F.cross_entropy(scores, labels)
             loss.backward()  # type: ignore[no-untyped-call]
             step += 1
             if prober is not None and step == epoch * steps:
                 prober.remember()
             optimizer.step()
-            losses.add(loss.detach(), scores.detach(), labels, epoch)
-        train_loss, train_accuracy, stretches = losses.end_epoch(epoch)
+            hits = (scores.detach().argmax(1) == labels).sum()
+            losses.add(loss.detach()[None], hits[None], len(labels), epoch)
+            _raise(losses)
+        losses.look(epoch)
+        _raise(losses)
+        train_loss, train_accuracy, stretches = losses.end_epoch()[0]
         guard.look_at_weights(largest(model), epoch)
-        val_loss, val_accuracy = evaluate(model, data.validation_batches())
+        val_loss, val_accuracy = evaluate(model, data.validation_batches(), section.precision)
         if not math.isnan(val_accuracy):  # there are images to validate on
             guard.look_at_validation(val_loss, epoch)
         probe = prober.look(stretches) if prober is not None else None
@@ -92,7 +96,7 @@ def train(
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, batches: Batches) -> tuple[float, float]:
+def evaluate(model: nn.Module, batches: Batches, precision: str = "fp32") -> tuple[float, float]:
     """Mean cross-entropy and accuracy (0..1) over images, with running averages, no dropout.
 
     Of no images both are nan. Leaves the model in evaluation mode.
@@ -100,13 +104,19 @@ def evaluate(model: nn.Module, batches: Batches) -> tuple[float, float]:
     model.eval()
     losses, correct, count = [], [], 0
     for images, labels in batches:
-        scores = model(images)
-        losses.append(F.cross_entropy(scores, labels, reduction="sum"))
+        with autocast(images.device, precision):
+            scores = model(images)
+            losses.append(F.cross_entropy(scores, labels, reduction="sum"))
         correct.append((scores.argmax(1) == labels).sum())
         count += len(labels)
     if not count:
         return math.nan, math.nan
     return math.fsum(_read(losses)) / count, sum(_read(correct)) / count
+
+
+def _raise(losses: Losses) -> None:
+    if losses.lost:
+        raise losses.lost[0]
 
 
 def l2_penalty(model: nn.Module, weight_decay: float) -> float:
@@ -124,55 +134,6 @@ def largest(model: nn.Module) -> float:
     return float(nn.utils.get_total_norm(values, norm_type=math.inf))
 
 
-def _stretches(losses: list[float], sizes: list[int]) -> Iterator[float]:
-    """Mean losses over steps that together saw at least `STRETCH_IMAGES` images; the rest is left
-    out, unless it is all there is."""
-    total, count, some = 0.0, 0, False
-    for loss, size in zip(losses, sizes, strict=True):
-        total, count = total + loss * size, count + size
-        if count >= STRETCH_IMAGES:
-            yield total / count
-            total, count, some = 0.0, 0, True
-    if not some:
-        yield total / count
-
-
 def _read(values: list[Tensor]) -> list[float]:
     """Bring scalars from the device, all at once."""
     return [float(value) for value in torch.stack(values).tolist()] if values else []
-
-
-class _Losses:
-    """The losses of an epoch's steps, left on the device until a window of them is full."""
-
-    def __init__(self, guard: DivergenceGuard) -> None:
-        self._guard = guard
-        self._pending: list[Tensor] = []
-        self._correct: list[Tensor] = []
-        self._sizes: list[int] = []
-        self._losses: list[float] = []
-
-    def add(self, loss: Tensor, scores: Tensor, labels: Tensor, epoch: int) -> None:
-        """Take one step's mean loss and scores [B, classes]; look when a window is full."""
-        self._pending.append(loss)
-        self._correct.append((scores.argmax(1) == labels).sum())
-        self._sizes.append(len(labels))
-        if (self._guard.step + len(self._pending)) % self._guard.check_every == 0:
-            self._look(epoch)
-
-    def end_epoch(self, epoch: int) -> tuple[float, float, list[float]]:
-        """Look at what is left; the epoch's mean loss and accuracy, and the loss by stretches."""
-        self._look(epoch)
-        count = sum(self._sizes)
-        loss = math.fsum(x * n for x, n in zip(self._losses, self._sizes, strict=True)) / count
-        accuracy = sum(_read(self._correct)) / count
-        stretches = list(_stretches(self._losses, self._sizes))
-        for values in (self._correct, self._sizes, self._losses):
-            values.clear()
-        return loss, accuracy, stretches
-
-    def _look(self, epoch: int) -> None:
-        losses = _read(self._pending)
-        self._pending.clear()
-        self._losses.extend(losses)
-        self._guard.look(losses, epoch)

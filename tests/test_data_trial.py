@@ -215,7 +215,7 @@ def test_validation_is_neither_shuffled_nor_augmented() -> None:
 def test_the_test_set_comes_whole_and_in_order() -> None:
     images = load(Data(name="digits"))
     data = trial(images, preprocess="none", pixels="raw")
-    got = list(data.test_batches(100))
+    got = list(data.test_batches())
     assert images.test is not None
     assert images.test_labels is not None
     assert torch.equal(torch.cat([x for x, _ in got]), torch.from_numpy(images.test).float())

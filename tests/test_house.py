@@ -24,8 +24,8 @@ FLOORS = [
     ["runner"],
     ["train"],
     ["probe"],
-    ["model", "data"],
-    ["guard", "optimizer", "study"],
+    ["model", "data", "losses", "process"],
+    ["guard", "optimizer", "precision", "study"],
     ["render"],
     ["review"],
     ["config"],
@@ -34,7 +34,8 @@ FLOORS = [
     ["records", "errors", ""],
 ]
 BESIDE: set[tuple[str, str]] = set()
-TRAINING = {"runner", "train", "probe", "model", "data", "guard", "optimizer"}
+TRAINING = {"runner", "train", "probe", "model", "data", "losses", "process", "guard", "optimizer"}
+TRAINING |= {"precision"}
 TORCH = {"torch", "torchvision"}
 
 

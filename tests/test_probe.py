@@ -19,10 +19,12 @@ from cnnsearch.config.config import Config
 from cnnsearch.config.sections import Data, Model, Train
 from cnnsearch.data import TrialData, load, prepare
 from cnnsearch.guard import DivergenceGuard
+from cnnsearch.losses import STRETCH_IMAGES
+from cnnsearch.model import Dropout
 from cnnsearch.model.init import fan_in
 from cnnsearch.probe import SATURATED_WITHIN, Prober
 from cnnsearch.records import EpochResult, Outcome, Prepared, Probe, State
-from cnnsearch.train import STRETCH_IMAGES, train
+from cnnsearch.train import train
 from tests.builders import digits_config
 
 Batch = tuple[Tensor, Tensor]
@@ -133,8 +135,8 @@ def reference(model: nn.Sequential, activation: str, images: Tensor) -> dict[str
         return hook
 
     for name, layer in twin.named_children():
-        if isinstance(layer, nn.Dropout):
-            layer.p = 0.0
+        if isinstance(layer, Dropout):
+            layer.rate.zero_()
         if name == "classifier" or name.endswith(f"_{activation}"):
             layer.register_forward_hook(catch(name.removesuffix(f"_{activation}")))
     twin(images)

@@ -20,7 +20,7 @@ from cnnsearch.config.sections import Abort, Data, Model, Train
 from cnnsearch.data import load, prepare
 from cnnsearch.data.readings import readings
 from cnnsearch.errors import DataError, InputError
-from cnnsearch.model import initialise, measure
+from cnnsearch.model import Dropout, initialise, measure
 from cnnsearch.records import EpochResult, Outcome, Prepared, State
 from cnnsearch.runner import resolve_device, run
 from cnnsearch.train import train
@@ -117,8 +117,11 @@ def streams(config: Config, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         initialise(model, scheme, generator, probe)
 
     def training(*arguments: Any) -> Iterator[EpochResult]:
-        order = arguments[4]
-        seeds["order"], seeds["dropout"] = order.initial_seed(), torch.initial_seed()
+        model, order = arguments[0], arguments[4]
+        seeds["order"] = order.initial_seed()
+        for name, layer in model.named_children():
+            if isinstance(layer, Dropout):
+                seeds[name] = int(layer.seed)
         fresh = torch.Generator().manual_seed(order.initial_seed())
         assert torch.equal(order.get_state(), fresh.get_state()), "something was drawn before"
         yield from train(*arguments)
@@ -132,11 +135,11 @@ def streams(config: Config, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 def test_one_stream_does_not_shift_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights, order and dropout have seeds of their own, which the network does not change."""
     first = streams(RANDOM, monkeypatch)
-    assert set(first) == {"weights", "order", "dropout"}
-    other = replace(RANDOM, model=Model(conv=[4, 4], hidden=[], init="zeros"))
-    assert streams(other, monkeypatch) == first
+    assert set(first) == {"weights", "order", "hidden1_dropout", "classifier_dropout"}
+    other = replace(RANDOM, model=Model(conv=[4, 4], hidden=[5, 5], dropout=0.5, init="zeros"))
+    assert first.items() < streams(other, monkeypatch).items()
     next_seed = streams(replace(RANDOM, seed=8), monkeypatch)
-    assert len({*first.values(), *next_seed.values()}) == 6
+    assert len({*first.values(), *next_seed.values()}) == 8
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -33,9 +33,9 @@ from cnnsearch.preflight.overfit import STEPS, best, overfit
 from cnnsearch.preflight.pace import Pace, pace
 from cnnsearch.preflight.smoke import Cost, _like_a_real_one
 from cnnsearch.preflight.untrained import Penalty, look, penalty
+from cnnsearch.process import settle
 from cnnsearch.records import Params, State, Trial
 from cnnsearch.render.smoke import penalty_lines, time_lines
-from cnnsearch.runner import settle
 from cnnsearch.space import Choice, Condition, Range, Space
 from cnnsearch.study import attributes
 from tests.builders import digits_config
@@ -77,7 +77,7 @@ def written(folder: Path, rest: str) -> str:
 
 @pytest.fixture(scope="module")
 def images() -> TrialData:
-    settle(threads=1)
+    settle(1, digits_config().train)
     section = digits_config().data
     return prepare(load_images(section), section, torch.device("cpu"))
 

@@ -157,6 +157,7 @@ Dataset = Annotated[str, _name_of(catalog.DATASETS), _one_of(catalog.DATASETS)]
 Preprocess = Annotated[str, _name_of(catalog.PREPROCESSORS), _one_of(catalog.PREPROCESSORS)]
 Optimizer = Annotated[str, _name_of(catalog.OPTIMIZERS), _one_of(catalog.OPTIMIZERS)]
 Schedule = Annotated[str, _name_of(catalog.SCHEDULES), _one_of(catalog.SCHEDULES)]
+Precision = Annotated[str, _name_of(catalog.PRECISIONS), _one_of(catalog.PRECISIONS)]
 Sampler = Annotated[str, _name_of(catalog.SAMPLERS), _one_of(catalog.SAMPLERS)]
 Pruner = Annotated[str, _name_of(catalog.PRUNERS), _one_of(catalog.PRUNERS)]
 Init = Annotated[str, AfterValidator(_check_init), _init_schema()]
@@ -300,6 +301,8 @@ class Train(Section):
     """schedule step: epochs between steps."""
     step_factor: Annotated[float, Field(gt=0, le=1), Finite] = 0.1
     """schedule step: factor of each step."""
+    precision: Precision = "fp32"
+    """With how many digits the network computes."""
 
 
 class Abort(Section):

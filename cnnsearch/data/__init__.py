@@ -16,10 +16,9 @@ from cnnsearch.data.images import Images, Say, default_root, root_of
 from cnnsearch.data.split import check_split
 
 if TYPE_CHECKING:
-    from cnnsearch.data.trial import EVALUATION_BATCH, TrialData, prepare
+    from cnnsearch.data.trial import TrialData, prepare
 
 __all__ = [
-    "EVALUATION_BATCH",
     "Images",
     "Say",
     "TrialData",
@@ -55,7 +54,7 @@ def load(section: Data, say: Say = _to_stderr) -> Images:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("EVALUATION_BATCH", "TrialData", "prepare"):
+    if name in ("TrialData", "prepare"):
         from cnnsearch.data import trial
 
         return getattr(trial, name)

@@ -1,6 +1,7 @@
 """The network of a config's `model:` section: built, initialised, measured without running it."""
 
 from cnnsearch.model.activations import Maxout
+from cnnsearch.model.dropout import Dropout
 from cnnsearch.model.init import expected_squares, initialise
 from cnnsearch.model.network import build, weight_layers
 from cnnsearch.model.shapes import (
@@ -13,6 +14,7 @@ from cnnsearch.model.shapes import (
 )
 
 __all__ = [
+    "Dropout",
     "LayerRow",
     "Maxout",
     "Measured",

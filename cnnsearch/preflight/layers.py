@@ -18,6 +18,7 @@ from cnnsearch import model, runner
 from cnnsearch.config import Config
 from cnnsearch.diagnose.network import DYING, EXPLODING
 from cnnsearch.probe import Prober, signals
+from cnnsearch.process import settle
 from cnnsearch.records import LayerProbe
 
 IMAGES = 1000
@@ -108,7 +109,7 @@ def look(config: Config, data: runner.Inputs, device: torch.device, most: int = 
     Raises:
         InputError: a layer does not fit.
     """
-    runner.settle(config.threads)
+    settle(config.threads, config.train)
     network = runner.make_network(config, data, device)
     measured = model.measure(config.model, data.shape, data.classes)
     values = sum(math.prod(row.shape) for row in measured.rows)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Generator
 
@@ -21,9 +20,11 @@ from cnnsearch.config import Config
 from cnnsearch.data import TrialData
 from cnnsearch.guard import Diverged, DivergenceGuard
 from cnnsearch.optimizer import make_optimizer
+from cnnsearch.precision import autocast
 from cnnsearch.preflight.combinations import FIELDS, Combination, combinations, spread
 from cnnsearch.preflight.examine import Preflight
 from cnnsearch.preflight.untrained import look
+from cnnsearch.process import settle
 from cnnsearch.records import Params, Value
 from cnnsearch.space import Choice, Range
 from cnnsearch.train import Batches
@@ -134,7 +135,7 @@ def tested(config: Config, ready: Preflight) -> tuple[list[Combination], int]:
     networks: dict[tuple[Value, ...], Combination] = {}
     for one in every:
         networks.setdefault(_beginning(one), one)
-    runner.settle(config.threads)
+    settle(config.threads, config.train)
     looked_at = spread(list(networks.values()), _MOST_LOOKED_AT)
     sound = {_beginning(one) for one in looked_at if _is_sound(one, ready)}
     left = [one for one in every if _beginning(one) in sound]
@@ -173,11 +174,10 @@ def sweep(combination: Combination, ready: Preflight) -> Sweep | None:
 
 def _grown(combination: Combination, ready: Preflight, lowest: float, highest: float) -> Sweep:
     config, images = combination.config, _images(combination, ready)
-    runner.settle(config.threads)
+    settle(config.threads, config.train)
     network = runner.make_network(config, images, images.device)
     optimizer = make_optimizer(network, config.train)
     guard = DivergenceGuard(images.classes, config.abort.loss_ratio or _RATIO, check_every=1)
-    torch.manual_seed(config.seed)  # of dropout
     batches = _endless(images, config.train.batch_size, config.seed)
     network.train()
     rates, losses, diverged = list[float](), list[float](), False
@@ -186,7 +186,8 @@ def _grown(combination: Combination, ready: Preflight, lowest: float, highest: f
         for group in optimizer.param_groups:
             group["lr"] = rates[-1]
         optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(network(pixels), labels)
+        with autocast(pixels.device, config.train.precision):
+            loss = F.cross_entropy(network(pixels), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.item())

@@ -14,6 +14,7 @@ import torch
 from cnnsearch import data, runner
 from cnnsearch.config import Config, from_plain
 from cnnsearch.guard import Diverged, DivergenceGuard
+from cnnsearch.process import settle
 from cnnsearch.train import Batches, evaluate, train
 
 _WARM_UP = 3
@@ -66,7 +67,7 @@ def pace(plain: Mapping[str, Any], process: int) -> Pace:
         plain: its config as plain data.
     """
     config = from_plain(plain)
-    runner.settle(config.threads)
+    settle(config.threads, config.train)
     device = runner.resolve_device(config.device)
     _Begun(config, device)  # to load and warm up, which the first trial of a process pays
     ready = time.time()
@@ -98,6 +99,7 @@ class _Begun:
     def __init__(self, config: Config, device: torch.device) -> None:
         images = data.load(config.data, lambda _: None)
         self.images = data.prepare(images, config.data, device)
+        self.precision = config.train.precision
         self.network = runner.make_network(config, self.images, device)
         self.prober = None
         if config.diagnose:
@@ -109,7 +111,6 @@ def _take_steps(config: Config, begun: _Begun, watched: _Watched) -> int | None:
     """The trial's first steps; the step at which it diverged, or None."""
     order = torch.Generator().manual_seed(config.seed)
     guard = DivergenceGuard(begun.images.classes, config.abort.loss_ratio, config.abort.check_every)
-    torch.manual_seed(config.seed)
     try:
         next(train(begun.network, watched, config.train, guard, order, begun.prober))
     except Diverged as lost:
@@ -122,13 +123,13 @@ def _epoch_seconds(begun: _Begun, watched: _Watched) -> float:
     taken = 0.0
     for _ in range(2):
         started = time.perf_counter()
-        evaluate(begun.network, watched.validation_batches())
+        evaluate(begun.network, watched.validation_batches(), begun.precision)
         _finish(begun.images.device)
         evaluated = time.perf_counter()
         if begun.prober is not None:
             begun.prober.look()
         looked = time.perf_counter()
-        count = min(begun.images.validation_size, _EVALUATED * data.EVALUATION_BATCH)
+        count = min(begun.images.validation_size, _EVALUATED * begun.images.evaluation_batch)
         share = begun.images.validation_size / count
         taken = (evaluated - started) * share + looked - evaluated
     return taken

@@ -32,6 +32,7 @@ from cnnsearch.preflight.combinations import Combination, combinations, largest_
 from cnnsearch.preflight.overfit import Try, overfit
 from cnnsearch.preflight.pace import Pace, pace
 from cnnsearch.preflight.untrained import Penalty, lasting, look, penalty
+from cnnsearch.process import settle
 from cnnsearch.records import EpochResult, Finding, LayerProbe, Probe, Start, State, Trial
 
 _WRITTEN = 3
@@ -212,7 +213,7 @@ def _try_out(
         ends: see `Combination.ends`.
     """
     config = from_plain(plain)
-    runner.settle(config.threads)
+    settle(config.threads, config.train)
     images = _images(config)
     try:
         network, probe = look(config, images)

@@ -14,6 +14,7 @@ from cnnsearch import data, runner
 from cnnsearch.config import Config
 from cnnsearch.guard import Diverged, DivergenceGuard
 from cnnsearch.preflight.examine import Preflight
+from cnnsearch.process import settle
 from cnnsearch.records import Params
 from cnnsearch.train import Batches, train
 
@@ -63,7 +64,7 @@ def _fold_seconds(config: Config, ready: Preflight) -> float | None:
         return config.train.epochs * long
     step = max(0.0, long - short) / added
     fixed = max(0.0, long - step * more.steps(batch))
-    validations = math.ceil(whole.validation_size / data.EVALUATION_BATCH)
+    validations = math.ceil(whole.validation_size / whole.evaluation_batch)
     return config.train.epochs * (whole.steps(batch) * step + validations * fixed)
 
 
@@ -73,7 +74,7 @@ def _epoch_seconds(config: Config, few: _FewSteps, device: torch.device) -> floa
     config = config.at(harmless, config.seed)
     guard = DivergenceGuard(few.whole.classes, None, 10**9)
     order = torch.Generator().manual_seed(config.seed)
-    runner.settle(config.threads)
+    settle(config.threads, config.train)
     try:
         network = runner.make_network(config, few.whole, device)
         epochs = list(train(network, few, config.train, guard, order))

@@ -21,6 +21,7 @@ from cnnsearch.preflight.combinations import (
     words,
 )
 from cnnsearch.preflight.examine import Preflight
+from cnnsearch.process import settle
 from cnnsearch.records import Finding, Params, Probe
 from cnnsearch.render.text import counted
 from cnnsearch.train import l2_penalty
@@ -80,7 +81,7 @@ def warnings(config: Config, ready: Preflight, waiting: Sequence[Params]) -> lis
     Args:
         waiting: the points to be run, to count them; empty ones where they are not known yet.
     """
-    runner.settle(config.threads)
+    settle(config.threads, config.train)
     every, known = combinations(config), all(waiting)
     points = [among(config, params) for params in waiting] if known else []
     running = [c for c in every if not known or c.params in points]
