@@ -105,10 +105,12 @@ class Optimizer(Row):
 
     Args:
         target: import path of torch's class.
+        fused: import path of ours that does the same for many trials at once.
         fields: which fields of `train` it takes besides lr and weight_decay.
     """
 
     target: str
+    fused: str
     fields: tuple[str, ...] = ()
 
 
@@ -314,10 +316,24 @@ PREPROCESSORS = _table(
 OPTIMIZERS = _table(
     [
         Optimizer(
-            "sgd", "stochastic gradient descent", "torch.optim:SGD", ("momentum", "nesterov")
+            "sgd",
+            "stochastic gradient descent",
+            "torch.optim:SGD",
+            "cnnsearch.fused.optimizers:SGD",
+            ("momentum", "nesterov"),
         ),
-        Optimizer("adam", "adaptive moments (Kingma, Ba 2015)", "torch.optim:Adam"),
-        Optimizer("adamw", "adam, weight decay decoupled", "torch.optim:AdamW"),
+        Optimizer(
+            "adam",
+            "adaptive moments (Kingma, Ba 2015)",
+            "torch.optim:Adam",
+            "cnnsearch.fused.optimizers:Adam",
+        ),
+        Optimizer(
+            "adamw",
+            "adam, weight decay decoupled",
+            "torch.optim:AdamW",
+            "cnnsearch.fused.optimizers:AdamW",
+        ),
     ]
 )
 

@@ -16,7 +16,7 @@ _GIT_S = 10
 
 
 def environment(
-    device: str, processor: str, threads: int, fingerprint: str
+    device: str, processor: str, threads: int, fingerprint: str, fused: int = 1
 ) -> dict[str, str | int]:
     """Plain values by name, to be stored with each trial.
 
@@ -24,6 +24,7 @@ def environment(
         device: "cpu", "cuda:1".
         processor: what computes: the name of the CPU or GPU, and what torch makes of it.
         fingerprint: of the images.
+        fused: how many trials trained together as one batched network.
     """
     return {
         "cnnsearch": __version__,
@@ -32,6 +33,7 @@ def environment(
         "device": device,
         "processor": processor,
         "threads": threads,
+        "fused": fused,
         "data": fingerprint,
     }
 

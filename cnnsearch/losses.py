@@ -21,12 +21,12 @@ class Losses:
     """Of one trial, or of the T slots of a group that takes its steps together.
 
     Attributes:
-        lost: by slot, what its guard rejected at the last look.
+        lost: by slot, what its guard rejected; it is not looked at again.
     """
 
     def __init__(self, guards: Sequence[DivergenceGuard]) -> None:
         self.lost: dict[int, Diverged] = {}
-        self._guards = list(guards)
+        self._guards: list[DivergenceGuard | None] = list(guards)
         self._check_every = guards[0].check_every
         self._steps = 0
         self._pending: list[Tensor] = []
@@ -54,15 +54,20 @@ class Losses:
         self._pending.clear()
         self._losses.extend(rows)
         for slot, guard in enumerate(self._guards):
-            if slot in self.lost:
+            if guard is None:
                 continue
             try:
                 guard.look([row[slot] for row in rows], epoch)
             except Diverged as lost:
                 self.lost[slot] = lost
+                self.end(slot)
+
+    def end(self, slot: int) -> None:
+        """Look at a slot no more."""
+        self._guards[slot] = None
 
     def end_epoch(self) -> list[EpochMeans]:
-        """What the epoch measured, by slot, after a look; of slots that are lost, anything."""
+        """What the epoch measured, by slot, after a look; of slots that ended, anything."""
         count = sum(self._sizes)
         hits: list[int] = torch.stack(self._correct).sum(0).tolist()
         means = []
@@ -77,11 +82,12 @@ class Losses:
 
     def keep(self, slots: Sequence[int]) -> None:
         """Go on with some slots only, in this order, after a look."""
-        index = torch.tensor(slots, device=self._correct[0].device if self._correct else None)
+        assert not self._pending
         self._guards = [self._guards[slot] for slot in slots]
-        self._correct = [correct[index] for correct in self._correct]
         self._losses = [[row[slot] for slot in slots] for row in self._losses]
-        self.lost = {new: self.lost[old] for new, old in enumerate(slots) if old in self.lost}
+        if self._correct:
+            index = torch.tensor(slots, device=self._correct[0].device)
+            self._correct = [correct[index] for correct in self._correct]
 
 
 def _stretches(losses: list[float], sizes: list[int]) -> Iterator[float]:

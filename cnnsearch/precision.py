@@ -25,4 +25,5 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     """
     lower = catalog.PRECISIONS[precision].dtype
     dtype = torch.float32 if lower is None else getattr(torch, lower)
-    return torch.autocast(device.type, dtype, enabled=lower is not None)
+    # A cache of converted weights gains nothing where each is used once, and disturbs CUDA graphs.
+    return torch.autocast(device.type, dtype, enabled=lower is not None, cache_enabled=False)

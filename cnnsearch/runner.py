@@ -16,6 +16,7 @@ from cnnsearch.data import Images, TrialData, load, prepare
 from cnnsearch.data.readings import add_reading
 from cnnsearch.environment import cpu_name, environment
 from cnnsearch.errors import CnnsearchError, DataError, InputError
+from cnnsearch.fused import Member
 from cnnsearch.guard import Diverged, DivergenceGuard
 from cnnsearch.model import Dropout, build, initialise
 from cnnsearch.probe import Prober
@@ -76,12 +77,11 @@ def run(
     device = resolve_device(config.device)
     facts: dict[str, Any] = {}
     try:
-        images = _images(config, fingerprint)
+        images = expected_images(config, fingerprint)
         data = prepare(images, config.data, device, fold, whole)
         yield from _trial(_seeded(config, fold), data, test, facts)
     except Diverged as lost:
-        facts |= {"step": lost.step, "epoch": lost.epoch, "loss": lost.loss, "limit": lost.limit}
-        outcome = Outcome(State.DIVERGED, lost.reason, facts)
+        outcome = diverged(lost, facts)
     except CnnsearchError:
         raise
     except Exception as error:  # a defect of the trial ends the trial, not the search
@@ -118,7 +118,12 @@ def processor(device: torch.device) -> str:
     return f"{cpu_name()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
-def _images(config: Config, fingerprint: str | None) -> Images:
+def expected_images(config: Config, fingerprint: str | None) -> Images:
+    """The images of a config.
+
+    Raises:
+        DataError: they are others than expected, or cannot be read.
+    """
     images = load(config.data)
     if fingerprint not in (None, images.fingerprint):
         raise DataError("the images in data.root are others than when the study began.")
@@ -136,33 +141,63 @@ def _trial(
     config: Config, data: TrialData, test: bool, facts: dict[str, Any]
 ) -> Iterator[Prepared | EpochResult]:
     """Train the trial's network, adding to `facts` what becomes known."""
-    device = data.device
     # Asked for at once, though read last: a missing test set is told before any training.
     tests = data.test_batches() if test else None
-    model = make_network(config, data, device)
-    prober = make_prober(config, data, model) if config.diagnose else None
-    yield Prepared(
-        device=str(device),
-        classes=data.classes,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        training_images=data.train_size,
-        validation_images=data.validation_size,
-        chance=data.chance(),
-        probe=prober.look() if prober is not None else None,
-        environment=environment(
-            str(device), processor(device), config.threads, data.images.fingerprint
-        ),
-    )
-    guard = DivergenceGuard(data.classes, config.abort.loss_ratio, config.abort.check_every)
-    order = Generator().manual_seed(_derived(config.seed, "order"))
+    one = make_member(config, data)
+    yield prepared(config, data, one)
     try:
-        yield from train(model, data, config.train, guard, order, prober)
+        yield from train(one.model, data, one.section, one.guard, one.generator, one.prober)
     finally:
-        facts["first_loss"] = guard.first_loss
+        facts["first_loss"] = one.guard.first_loss
     if tests is not None:
         facts["test_readings"] = add_reading(data.images.fingerprint)
         facts["test_images"] = data.test_size
-        facts["test_loss"], facts["test_accuracy"] = evaluate(model, tests, config.train.precision)
+        facts["test_loss"], facts["test_accuracy"] = evaluate(
+            one.model, tests, config.train.precision
+        )
+
+
+def make_member(config: Config, data: TrialData) -> Member:
+    """What is trained: the network as it begins, and what watches it.
+
+    Raises:
+        InputError: a layer does not fit.
+    """
+    model = make_network(config, data, data.device)
+    return Member(
+        model,
+        config.train,
+        DivergenceGuard(data.classes, config.abort.loss_ratio, config.abort.check_every),
+        Generator().manual_seed(_derived(config.seed, "order")),
+        make_prober(config, data, model) if config.diagnose else None,
+    )
+
+
+def prepared(config: Config, data: TrialData, member: Member, fused: int = 1) -> Prepared:
+    """What is known of a trial before its first step.
+
+    Args:
+        fused: how many trials train together, this one among them.
+    """
+    device = data.device
+    return Prepared(
+        device=str(device),
+        classes=data.classes,
+        parameters=sum(parameter.numel() for parameter in member.model.parameters()),
+        training_images=data.train_size,
+        validation_images=data.validation_size,
+        chance=data.chance(),
+        probe=member.prober.look() if member.prober is not None else None,
+        environment=environment(
+            str(device), processor(device), config.threads, data.images.fingerprint, fused
+        ),
+    )
+
+
+def diverged(lost: Diverged, facts: dict[str, Any]) -> Outcome:
+    """The outcome of a trial that its guard ended, with what else is known of it."""
+    told = {"step": lost.step, "epoch": lost.epoch, "loss": lost.loss, "limit": lost.limit}
+    return Outcome(State.DIVERGED, lost.reason, {**facts, **told})
 
 
 def make_network(config: Config, data: Inputs, device: torch.device) -> nn.Sequential:

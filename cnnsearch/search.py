@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from cnnsearch.ending import ended, of_folds
 from cnnsearch.environment import commit, with_commit
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.executors import Executor, Lost, Message
+from cnnsearch.fusion import take_group
 from cnnsearch.objective import mean_curve, measured, value
 from cnnsearch.records import (
     Began,
@@ -44,14 +45,16 @@ _INTERRUPTED = "interrupted"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a search stops by itself or is stopped.
+    """How much a search does at a time, and when it stops by itself or is stopped.
 
     Args:
         timeout_s: no trial begins after so many seconds.
+        fused: at most so many trials are trained together as one batched network.
         interrupted: asked often; True ends the running trials as killed, at once.
     """
 
     timeout_s: float | None = None
+    fused: int = 1
     interrupted: Callable[[], bool] = lambda: False
 
 
@@ -98,12 +101,15 @@ class Coordinator:
         assert config.search is not None
         self._search = config.search
         self._prunes = catalog.PRUNERS[config.search.pruner].target is not None
+        self._sequential = catalog.SAMPLERS[config.search.sampler].sequential
         self._study = study
         self._config = config
         self._executor = executor
         self._limits = limits
         self._running: dict[int, _Running] = {}
         self._of_task: dict[int, _Running] = {}
+        # By task the first task of its submission: a group keeps one worker busy.
+        self._submission: dict[int, int] = {}
         self._commit = commit(Path.cwd())
         self._losses: dict[str, int] = {}
         self._failures: deque[tuple[str | None, str | None]] = deque(maxlen=FAILURES_IN_A_ROW)
@@ -138,12 +144,12 @@ class Coordinator:
 
     def _fill(self, waiting: deque[Start], in_time: bool) -> Iterator[Event]:
         """Give free workers something to do."""
-        while len(self._of_task) < self._executor.slots:
+        while len(set(self._submission.values())) < self._executor.slots:
             running = self._next(bool(waiting) and in_time)
             if running is not None:
-                self._submit(running)
+                self._submit([running])
             elif waiting and in_time:
-                yield Began(self._begin(waiting.popleft()))
+                yield from self._begin_next(waiting)
             else:
                 return
 
@@ -158,8 +164,17 @@ class Coordinator:
             open_ones = [one for one in open_ones if not one.tasks]
         return open_ones[0] if open_ones else None
 
-    def _begin(self, start: Start) -> Trial:
-        if catalog.SAMPLERS[self._search.sampler].sequential and not start.params:
+    def _begin_next(self, waiting: deque[Start]) -> Iterator[Event]:
+        """Begin the next trial, with others of its structure where they are to be fused."""
+        most = 1 if self._config.data.folds > 1 or self._sequential else self._limits.fused
+        group = [
+            self._begin(start) for start in take_group(waiting, most, self._config.model.dropout)
+        ]
+        self._submit(group)
+        yield from (Began(running.trial) for running in group)
+
+    def _begin(self, start: Start) -> _Running:
+        if self._sequential and not start.params:
             start = replace(start, params=self._study.draw(start.point))
         trial = self._study.begin(start)
         folder = _partial(trial_folder(self._study.name, trial.number))
@@ -167,11 +182,16 @@ class Coordinator:
         config = self._config.at(trial.params, trial.seed)
         (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
         self._running[trial.number] = _Running(start, trial, config)
-        self._submit(self._running[trial.number])
-        return trial
+        return self._running[trial.number]
 
-    def _submit(self, running: _Running) -> None:
-        """Give a trial, or its next fold, to a free worker."""
+    def _submit(self, group: Sequence[_Running]) -> None:
+        """Give a trial, or its next fold, or trials to be fused, to a free worker."""
+        tasks = [self._task(running) for running in group]
+        for task in tasks:
+            self._submission[task.number] = tasks[0].number
+        self._executor.submit(tasks)
+
+    def _task(self, running: _Running) -> Task:
         fold, trial = running.next_fold, running.trial
         assert fold is not None
         # Numbers of trials count up; what is below them is free for further folds.
@@ -182,7 +202,7 @@ class Coordinator:
         folder = str(_partial(trial_folder(self._study.name, trial.number)))
         waits = self._prunes and running.config.data.folds == 1
         plain, fingerprint = running.config.plain(), self._study.fingerprint
-        self._executor.submit(Task(number, plain, folder, waits, fingerprint, fold))
+        return Task(number, plain, folder, waits, fingerprint, fold)
 
     def _take(self, message: Message, waiting: deque[Start]) -> Iterator[Event]:
         running = self._of_task.get(message.number)
@@ -202,7 +222,7 @@ class Coordinator:
         elif running.config.data.folds == 1:
             yield self._end(running, content)
         else:
-            del running.tasks[message.number], self._of_task[message.number]
+            self._end_task(running, message.number)
             yield from self._fold_ended(running, fold, content)
 
     def _judge_epoch(self, running: _Running, result: EpochResult) -> Iterator[Event]:
@@ -248,16 +268,18 @@ class Coordinator:
 
     def _forget(self, running: _Running) -> None:
         """Take no more messages of a trial."""
-        for number in running.tasks:
-            del self._of_task[number]
-        running.tasks.clear()
+        for number in list(running.tasks):
+            self._end_task(running, number)
+
+    def _end_task(self, running: _Running, number: int) -> None:
+        del running.tasks[number], self._of_task[number], self._submission[number]
 
     def _drop(self, running: _Running, after: int = -1) -> None:
         """End what runs of a trial's later folds."""
         for number, fold in list(running.tasks.items()):
             if fold > after:
                 self._executor.kill(number)
-                del running.tasks[number], self._of_task[number]
+                self._end_task(running, number)
 
     def _after_loss(self, start: Start, lost: Lost, waiting: deque[Start]) -> Outcome:
         """Killed and to be tried again, or failed where the retries are used up."""

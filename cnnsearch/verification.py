@@ -12,7 +12,17 @@ from cnnsearch.records import EpochResult, State, Trial
 
 QUANTITIES = ("lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 """What is compared of each epoch, in the order in which it comes about."""
-ENVIRONMENT = ("device", "processor", "threads", "cnnsearch", "python", "torch", "data", "commit")
+ENVIRONMENT = (
+    "device",
+    "processor",
+    "threads",
+    "fused",
+    "cnnsearch",
+    "python",
+    "torch",
+    "data",
+    "commit",
+)
 """What beside the config decides the numbers, as `facts["environment"]` names it."""
 _OF_END = ("fold", "step", "loss", "limit")
 

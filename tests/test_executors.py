@@ -63,7 +63,7 @@ class TestContract:
     def test_the_beginning_then_epochs_then_the_outcome(
         self, executor: Executor, tmp_path: Path
     ) -> None:
-        executor.submit(task(tmp_path, 3, epochs=3))
+        executor.submit([task(tmp_path, 3, epochs=3)])
         messages = drain(executor)
         assert {message.number for message in messages} == {3}
         first, *epochs, last = (message.content for message in messages)
@@ -76,11 +76,11 @@ class TestContract:
 
     def test_a_second_task_follows(self, executor: Executor, tmp_path: Path) -> None:
         for number in (0, 1):
-            executor.submit(task(tmp_path, number))
+            executor.submit([task(tmp_path, number)])
             assert drain(executor)[-1].number == number
 
     def test_divergence_is_an_outcome(self, executor: Executor, tmp_path: Path) -> None:
-        executor.submit(task(tmp_path, 0, lr=1e9))
+        executor.submit([task(tmp_path, 0, lr=1e9)])
         first, outcome = (message.content for message in drain(executor))
         assert isinstance(first, Prepared)
         assert isinstance(outcome, Outcome)
@@ -92,38 +92,72 @@ class TestContract:
     ) -> None:
         bad = task(tmp_path, 0)
         gone = {**bad.config, "data": {**bad.config["data"], "name": "image_folder", "root": "/no"}}
-        executor.submit(Task(0, gone, bad.folder))
+        executor.submit([Task(0, gone, bad.folder)])
         [outcome] = (message.content for message in drain(executor))
         assert isinstance(outcome, Outcome)
         assert outcome.state is State.FAILED
         assert "/no" in (outcome.reason or "")
-        executor.submit(task(tmp_path, 1))
+        executor.submit([task(tmp_path, 1)])
         outcome = drain(executor)[-1].content
         assert isinstance(outcome, Outcome)
         assert outcome.state is State.COMPLETE
 
     def test_a_task_that_waits_stops_when_told(self, executor: Executor, tmp_path: Path) -> None:
-        executor.submit(task(tmp_path, 0, waits=True, epochs=50))
+        executor.submit([task(tmp_path, 0, waits=True, epochs=50)])
         assert isinstance(first_epoch(executor).content, EpochResult)
         executor.answer(0, True)
         assert isinstance(first_epoch(executor).content, EpochResult)
         executor.answer(0, False)
-        executor.submit(task(tmp_path, 1))
+        executor.submit([task(tmp_path, 1)])
         messages = drain(executor)
         assert {message.number for message in messages} == {1}
 
+    def test_a_group_is_one_submission(self, executor: Executor, tmp_path: Path) -> None:
+        """Messages of each of its tasks in order; then there is room for another."""
+        executor.submit([task(tmp_path, number, epochs=2 + number) for number in range(3)])
+        messages = drain(executor, 3)
+        for number in range(3):
+            first, *epochs, last = (m.content for m in messages if m.number == number)
+            assert isinstance(first, Prepared)
+            assert len(epochs) == 2 + number
+            assert isinstance(last, Outcome)
+            assert last.state is State.COMPLETE
+            assert last.seconds is not None
+        executor.submit([task(tmp_path, 3)])
+        assert drain(executor)[-1].number == 3
+
+    def test_one_of_a_group_stops_when_told(self, executor: Executor, tmp_path: Path) -> None:
+        executor.submit([task(tmp_path, number, waits=True, epochs=2) for number in range(3)])
+        messages: list[Message] = []
+        while sum(isinstance(m.content, Outcome) for m in messages) < 2:
+            for message in executor.wait(1):
+                messages.append(message)
+                if isinstance(message.content, EpochResult):
+                    executor.answer(message.number, message.number != 1)
+        told = [m.number for m in messages if isinstance(m.content, EpochResult)]
+        assert sorted(told) == [0, 0, 1, 2, 2]
+        executor.submit([task(tmp_path, 3)])
+        assert {message.number for message in drain(executor)} == {3}
+
+    def test_a_killed_group_says_nothing_more(self, executor: Executor, tmp_path: Path) -> None:
+        executor.submit([task(tmp_path, number, epochs=10_000) for number in range(2)])
+        first_epoch(executor)
+        executor.kill(1)
+        executor.submit([task(tmp_path, 2)])
+        assert {message.number for message in drain(executor)} == {2}
+
     def test_a_killed_task_says_nothing_more(self, executor: Executor, tmp_path: Path) -> None:
-        executor.submit(task(tmp_path, 0, epochs=10_000))
+        executor.submit([task(tmp_path, 0, epochs=10_000)])
         first_epoch(executor)
         executor.kill(0)
-        executor.submit(task(tmp_path, 1))
+        executor.submit([task(tmp_path, 1)])
         assert {message.number for message in drain(executor)} == {1}
 
     def test_equal_tasks_give_equal_numbers(self, executor: Executor, tmp_path: Path) -> None:
         runs = []
         for number in (0, 1):
             made = task(tmp_path, number)
-            executor.submit(Task(number, {**made.config, "seed": 5}, made.folder))
+            executor.submit([Task(number, {**made.config, "seed": 5}, made.folder)])
             curve = [m.content for m in drain(executor) if isinstance(m.content, EpochResult)]
             runs.append([(r.train_loss, r.val_loss, r.val_accuracy) for r in curve])
         assert runs[0] == runs[1]
@@ -132,8 +166,8 @@ class TestContract:
 def test_a_dead_worker_is_told_and_replaced(tmp_path: Path) -> None:
     executor = LocalExecutor(2, tmp_path / "workers")
     try:
-        executor.submit(task(tmp_path, 0, epochs=100_000))
-        executor.submit(task(tmp_path, 1, epochs=100_000))
+        executor.submit([task(tmp_path, 0, epochs=100_000)])
+        executor.submit([task(tmp_path, 1, epochs=100_000)])
         first_epoch(executor)
         victim = executor._running(0)
         assert victim is not None
@@ -143,7 +177,7 @@ def test_a_dead_worker_is_told_and_replaced(tmp_path: Path) -> None:
         assert lost.number == 0
         assert isinstance(lost.content, Lost)
         assert "SIGKILL" in lost.content.reason
-        executor.submit(task(tmp_path, 2))
+        executor.submit([task(tmp_path, 2)])
         assert drain(executor)[-1].number == 2
     finally:
         executor.close()
@@ -196,7 +230,7 @@ def test_workers_end_with_their_coordinator(tmp_path: Path) -> None:
                 large = {"hidden": [4096] * 3, "batch_size": 1, "lr": 1e-6}
                 config = digits_config().at(large, 0)
                 plain = config.plain() | {"data": {"name": "digits"}}
-                executor.submit(Task(0, plain, "busy"))  # an epoch of a minute or so
+                executor.submit([Task(0, plain, "busy")])  # an epoch of a minute or so
                 while not Path("busy/log.txt").exists():
                     executor.wait(0.1)
                 print(*(worker.process.pid for worker in executor._workers), flush=True)
@@ -236,7 +270,7 @@ def test_what_a_failed_trial_says_is_in_its_log(tmp_path: Path) -> None:
         bad = task(tmp_path, 0)
         # More weights than any machine holds.
         config = {**bad.config, "model": {**bad.config["model"], "hidden": [10**6, 10**6]}}
-        executor.submit(Task(0, config, bad.folder))
+        executor.submit([Task(0, config, bad.folder)])
         outcome = drain(executor)[-1].content
         assert isinstance(outcome, Outcome)
         assert outcome.state is State.FAILED

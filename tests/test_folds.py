@@ -237,8 +237,8 @@ class ByFold:
         self.tasks: list[Task] = []
         self.killed: list[int] = []
 
-    def submit(self, task: Task) -> None:
-        self.tasks.append(task)
+    def submit(self, tasks: Sequence[Task]) -> None:
+        self.tasks.extend(tasks)
 
     def wait(self, timeout: float) -> Sequence[Message]:
         task = self.tasks.pop()
@@ -356,7 +356,8 @@ class _Counting:
         self.trials: list[str] = []
         self.folds: list[int] = []
 
-    def submit(self, task: Task) -> None:
+    def submit(self, tasks: Sequence[Task]) -> None:
+        [task] = tasks
         self.folds.append(task.fold)
         if task.folder not in self.trials:
             self.trials.append(task.folder)

@@ -21,7 +21,9 @@ FLOORS = [
     ["stages"],
     ["search", "plan", "preflight", "interruption"],
     ["executors"],
+    ["group"],
     ["runner"],
+    ["fused"],
     ["train"],
     ["probe"],
     ["model", "data", "losses", "process"],
@@ -29,13 +31,13 @@ FLOORS = [
     ["render"],
     ["review"],
     ["config"],
-    ["ending", "verification", "space", "selection", "grouping"],
+    ["ending", "verification", "space", "selection", "grouping", "fusion"],
     ["catalog", "environment", "ranking", "objective", "diagnose"],
     ["records", "errors", ""],
 ]
 BESIDE: set[tuple[str, str]] = set()
 TRAINING = {"runner", "train", "probe", "model", "data", "losses", "process", "guard", "optimizer"}
-TRAINING |= {"precision"}
+TRAINING |= {"precision", "fused", "group"}
 TORCH = {"torch", "torchvision"}
 
 

@@ -48,8 +48,8 @@ class Scripted:
         self.script = script
         self.tasks: list[Task] = []
 
-    def submit(self, task: Task) -> None:
-        self.tasks.append(task)
+    def submit(self, tasks: Sequence[Task]) -> None:
+        self.tasks.extend(tasks)
 
     def wait(self, timeout: float) -> Sequence[Message]:
         messages = []

@@ -191,7 +191,9 @@ def _run(plan: _Plan, ready: Preflight, jobs: int | None, interruption: Interrup
         say(_opening(plan, len(waiting), workers(jobs, str(ready.device))))
         executor = make_executor(jobs, workers_folder(config.study))
         try:
-            coordinator = Coordinator(study, config, executor, Limits(None, interruption.happened))
+            coordinator = Coordinator(
+                study, config, executor, Limits(interrupted=interruption.happened)
+            )
             with make_display(config, before, points, executor.slots) as display:
                 for event in coordinator.run(waiting):
                     display.show(event)

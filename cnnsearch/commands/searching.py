@@ -183,6 +183,7 @@ def announce(request: Request, ready: Preflight) -> None:
 
 
 def _search(request: Request, ready: Preflight, study: Study, interruption: Interruption) -> None:
+    from cnnsearch.preflight import fused_size
     from cnnsearch.search import Coordinator, Limits
 
     config = request.config
@@ -192,11 +193,14 @@ def _search(request: Request, ready: Preflight, study: Study, interruption: Inte
         return
     tasks = len(starts) * config.data.folds
     jobs = number_of_jobs(request.jobs, ready, config.threads, tasks)
+    fused = min(fused_size(samples(config, request.count), config, ready, jobs), len(starts))
+    if fused > 1:
+        say(f"{config.study}: up to {fused} trials are trained as one batched network")
     executor = make_executor(jobs, workers_folder(config.study))
     try:
-        limits = Limits(request.timeout_s, interruption.happened)
+        limits = Limits(request.timeout_s, fused, interruption.happened)
         coordinator = Coordinator(study, config, executor, limits)
-        with make_display(config, before, request.count, executor.slots) as display:
+        with make_display(config, before, request.count, executor.slots * fused) as display:
             for event in coordinator.run(starts):
                 display.show(event)
     finally:

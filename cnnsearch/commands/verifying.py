@@ -143,7 +143,7 @@ def _in_order(reruns: Sequence[_Rerun], executor: Executor, folder: str) -> Iter
             rerun, fold = places[waiting]
             waits = rerun.stops_after is not None
             log = str(Path(folder) / str(waiting))
-            executor.submit(Task(waiting, rerun.config.plain(), log, waits, fold=fold))
+            executor.submit([Task(waiting, rerun.config.plain(), log, waits, fold=fold)])
             running.add(waiting)
             waiting += 1
         for message in executor.wait(_WAIT_S):

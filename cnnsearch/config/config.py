@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from cnnsearch.config.sections import Abort, Data, Model, Search, Section, Train
 from cnnsearch.config.stages_section import Stage
@@ -23,6 +23,7 @@ class Config:
         device: auto, cpu, cuda, cuda:N or mps.
         threads: CPU threads of one trial.
         diagnose: measure each layer, for a verdict on the trial.
+        fuse: how many trials are trained as one batched network: "auto", False or a number.
         stages: of a chain of searches; the rest is then the first stage, but for its name.
     """
 
@@ -37,6 +38,7 @@ class Config:
     search: Search | None = None
     space: Space | None = None
     diagnose: bool = True
+    fuse: Literal["auto"] | bool | int = "auto"
     stages: tuple[Stage, ...] = ()
 
     def at(self, params: Params, seed: int) -> Config:
@@ -49,6 +51,7 @@ class Config:
             train=_updated(self.train, params),
             search=None,
             space=None,
+            fuse="auto",
             stages=(),
         )
 

@@ -13,8 +13,17 @@ from cnnsearch.config.writing import flow
 from cnnsearch.space import Parameter
 
 # More points, more patience, another place of the same images, a look at the layers: the numbers
-# stay the same.
-_FREE = {"study", "search.trials", "search.retries", "search.timeout", "data.root", "diagnose"}
+# stay the same. Fused, they do but for rounding, as on another device or with more threads; each
+# trial keeps how it was trained.
+_FREE = {
+    "study",
+    "fuse",
+    "search.trials",
+    "search.retries",
+    "search.timeout",
+    "data.root",
+    "diagnose",
+}
 
 
 def differences(old: Config, new: Config) -> list[str]:

@@ -11,8 +11,13 @@ from cnnsearch.space import Choice, Condition, Parameter
 
 
 def to_plain(config: Config) -> dict[str, Any]:
-    """Every field with its value; `search`, `space` and `stages` only where there are any."""
+    """Every field with its value; `search`, `space` and `stages` only where there are any.
+
+    A single run has nothing to be fused with.
+    """
     plain: dict[str, Any] = {name: getattr(config, name) for name in Top.model_fields}
+    if config.search is None:
+        del plain["fuse"]
     for name in SECTIONS:
         section = getattr(config, name)
         if section is not None:

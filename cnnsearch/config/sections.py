@@ -187,6 +187,16 @@ Seconds = Annotated[
 ]
 
 
+def _check_off(switch: bool) -> bool:
+    if switch:
+        raise ValueError("Write auto, false or a number.")
+    return switch
+
+
+Off = Annotated[bool, AfterValidator(_check_off), WithJsonSchema({"const": False})]
+Fuse = Literal["auto"] | Off | Annotated[int, Field(ge=2, le=4096)]
+
+
 class Top(Section):
     """What stands at the top of the file, beside the sections."""
 
@@ -200,6 +210,8 @@ class Top(Section):
     """CPU threads of one trial."""
     diagnose: bool = True
     """Measure each layer after each epoch, for a verdict on the trial."""
+    fuse: Fuse = "auto"
+    """Train so many trials as one batched network; auto: on CUDA, as many as pay; false: none."""
 
 
 class Folds(Section):

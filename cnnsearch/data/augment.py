@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,40 +24,66 @@ class Augmentation:
     crop: int
 
     def draw(self, count: int, generator: torch.Generator) -> Draws:
-        """The draws of an epoch of `count` images; nothing is drawn for what is off."""
-        flips = torch.rand(count, generator=generator) < 0.5 if self.flip else None
+        """One trial's draws for an epoch of `count` images; nothing is drawn for what is off."""
+        flips = torch.rand(1, count, generator=generator) < 0.5 if self.flip else None
         places = 2 * self.crop + 1
-        corners = torch.randint(places, (count, 2), generator=generator) if self.crop else None
+        corners = torch.randint(places, (1, count, 2), generator=generator) if self.crop else None
         return Draws(self.crop, flips, corners)
 
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """Draws of an epoch, or of a batch of it.
+    """The draws of an epoch for T trials.
 
     Args:
         crop: see `Augmentation`.
-        flips: bool [N], or None.
-        corners: row and column of each window in the padded image, int64 [N, 2], or None.
+        flips: bool [T, N], or None.
+        corners: row and column of each window in the padded image, int64 [T, N, 2], or None.
     """
 
     crop: int
     flips: Tensor | None
     corners: Tensor | None
 
+    @classmethod
+    def stack(cls, draws: Sequence[Draws]) -> Draws:
+        """Those of several trials, each drawn alone."""
+        flips = [one.flips for one in draws if one.flips is not None]
+        corners = [one.corners for one in draws if one.corners is not None]
+        return cls(
+            draws[0].crop,
+            torch.cat(flips) if flips else None,
+            torch.cat(corners) if corners else None,
+        )
+
     def to(self, device: torch.device) -> Draws:
         """The same on a device."""
-        flips = None if self.flips is None else self.flips.to(device)
-        corners = None if self.corners is None else self.corners.to(device)
-        return Draws(self.crop, flips, corners)
+        return self._each(lambda drawn: drawn.to(device))
+
+    def keep(self, trials: Tensor) -> Draws:
+        """Those of some trials, int64 [T']."""
+        return self._each(lambda drawn: drawn[trials])
 
     def apply(self, images: Tensor, start: int, end: int) -> Tensor:
-        """Flip and crop uint8 [B, C, H, W] by the draws from `start` to `end`."""
+        """Flip and crop a batch by the draws from `start` to `end`.
+
+        Args:
+            images: uint8 [T * B, C, H, W], trial after trial.
+        """
         if self.flips is not None:
-            images = torch.where(self.flips[start:end, None, None, None], images.flip(3), images)
+            flips = self.flips[:, start:end].reshape(-1, 1, 1, 1)
+            images = torch.where(flips, images.flip(3), images)
         if self.corners is not None:
-            images = _windows(images, self.corners[start:end], self.crop)
+            images = _windows(images, self.corners[:, start:end].reshape(-1, 2), self.crop)
         return images
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Draws:
+        flips, corners = self.flips, self.corners
+        return Draws(
+            self.crop,
+            None if flips is None else change(flips),
+            None if corners is None else change(corners),
+        )
 
 
 def _windows(images: Tensor, corners: Tensor, crop: int) -> Tensor:

@@ -7,7 +7,7 @@ next trial of the process.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from cnnsearch.config.sections import Data
-from cnnsearch.data.augment import Augmentation
+from cnnsearch.data.augment import Augmentation, Draws
 from cnnsearch.data.images import Images
 from cnnsearch.data.preprocess import Preprocessing, preprocessing
 from cnnsearch.data.split import Split, split
@@ -27,6 +27,35 @@ Batch = tuple[Tensor, Tensor]
 # memory that it has at hand: 5,000 images through conv 32-64 take 0.64 s in batches of 128, 0.68 s
 # of 256, 0.95 s of 1,024.
 _EVALUATED_ON_CPU, _EVALUATED_ELSEWHERE = 256, 2048
+
+
+@dataclass(eq=False)
+class Epoch:
+    """The training images in the orders of T trials.
+
+    Args:
+        pixels: all training images uint8 [N, C, H, W]; `labels`: theirs, int64 [N].
+        rows: the order of each trial, int64 [T, n], indices of `pixels`.
+        bounds: of the batches, in the orders.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    rows: Tensor
+    draws: Draws
+    preprocessing: Preprocessing
+    bounds: Sequence[tuple[int, int]]
+
+    def batches(self) -> Iterator[Batch]:
+        """Images float32 [T, B, C, H, W] and labels int64 [T, B], shuffled and augmented."""
+        for start, end in self.bounds:
+            rows = self.rows[:, start:end]
+            images = self.draws.apply(self.pixels[rows.reshape(-1)], start, end)
+            yield self.preprocessing(images).view(*rows.shape, *images.shape[1:]), self.labels[rows]
+
+    def keep(self, trials: Tensor) -> None:
+        """Go on with some trials only, int64 [T'], from the next batch on."""
+        self.rows, self.draws = self.rows[trials], self.draws.keep(trials)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,14 +100,21 @@ class TrialData:
             generator: of the CPU. The epoch's order is drawn first, then its augmentation, so that
                 all devices see the same images.
         """
+        for images, labels in self.epoch(batch_size, [generator]).batches():
+            yield images[0], labels[0]
+
+    def epoch(self, batch_size: int, generators: Sequence[torch.Generator]) -> Epoch:
+        """One epoch for T trials that take their steps together, each by its own generator."""
         pixels, labels = _on_device(self.images, self.device)
-        order = torch.randperm(self.train_size, generator=generator)
-        draws = self.augmentation.draw(self.train_size, generator).to(self.device)
-        index = self.train[order.to(self.device)]
-        for start, end in _bounds(self.train_size, batch_size):
-            rows = index[start:end]
-            images = draws.apply(pixels[rows], start, end)
-            yield self.preprocessing(images), labels[rows]
+        # Trial by trial, as if each were alone: its order first, then its augmentation.
+        orders, draws = [], []
+        for generator in generators:
+            orders.append(torch.randperm(self.train_size, generator=generator))
+            draws.append(self.augmentation.draw(self.train_size, generator))
+        rows = self.train[torch.stack(orders).to(self.device)]
+        bounds = _bounds(self.train_size, batch_size)
+        stacked = Draws.stack(draws).to(self.device)
+        return Epoch(pixels, labels, rows, stacked, self.preprocessing, bounds)
 
     @property
     def evaluation_batch(self) -> int:

@@ -28,10 +28,13 @@ class Executor(Protocol):
     """Runs tasks and tells what comes of them; knows no study and no storage."""
 
     slots: int
-    """How many tasks run at a time."""
+    """How many submissions run at a time."""
 
-    def submit(self, task: Task) -> None:
-        """Start a task; the caller keeps to `slots`."""
+    def submit(self, tasks: Sequence[Task]) -> None:
+        """Start a task, or several that are trained as one batched network (`cnnsearch.fused`).
+
+        The caller keeps to `slots`; a submission has ended when its last task has.
+        """
 
     def wait(self, timeout: float) -> Sequence[Message]:
         """What has come by now, waiting at most `timeout` seconds for the first message.
@@ -43,7 +46,7 @@ class Executor(Protocol):
         """Let a task that waits after an epoch go on, or end it without another message."""
 
     def kill(self, number: int) -> None:
-        """End a task at once; no message of it comes after this."""
+        """End a task at once, and those submitted with it; no message of them comes after this."""
 
     def close(self) -> None:
         """End everything that runs."""

@@ -1,32 +1,61 @@
-"""A task as an executor runs it, wherever that is."""
+"""Tasks as an executor runs them, wherever that is."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import replace
 
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.records import EpochResult, Outcome, Prepared, State, Task
+from cnnsearch.executors import Message
+from cnnsearch.records import EpochResult, Outcome, State, Task
 
 
-def attempt(task: Task) -> Iterator[Prepared | EpochResult | Outcome]:
-    """Run a task's trial: what it begins with, its epochs, and last how it ended.
+def attempt(tasks: Sequence[Task]) -> Generator[list[Message], Collection[int] | None, None]:
+    """Run a task, or several as one batched network.
 
     What is the user's mistake in a single run (images that have gone, say) is a failed trial here.
+
+    Yields:
+        what came of some tasks: what they begin with, their epochs, and last how they ended. The
+        caller sends the numbers of those to stop after an epoch; nothing more comes of them.
     """
-    from cnnsearch import runner
+    from cnnsearch import group
     from cnnsearch.config import from_plain
 
     started = time.perf_counter()
+    left = {task.number for task in tasks}
+    stopped: Collection[int] | None = None
     try:
-        config = from_plain(task.config)
-        for item in runner.run(config, fingerprint=task.fingerprint, fold=task.fold):
-            if isinstance(item, Outcome):
-                yield replace(item, seconds=time.perf_counter() - started)
-            else:
-                yield item
+        configs = [from_plain(task.config) for task in tasks]
+        items = group.run(configs, tasks[0].fingerprint, tasks[0].fold)
+        while True:
+            places = [i for i, task in enumerate(tasks) if task.number in (stopped or ())]
+            try:
+                found = items.send(places or None)
+            except StopIteration:
+                return
+            messages = [Message(tasks[place].number, content) for place, content in found]
+            messages = [_timed(message, started) for message in messages]
+            left -= {m.number for m in messages if isinstance(m.content, Outcome)}
+            stopped = yield messages
+            left.difference_update(stopped or ())
     except CnnsearchError as error:
-        seconds = time.perf_counter() - started
         facts = {"type": type(error).__name__, "where": "input"}
-        yield Outcome(State.FAILED, str(error), facts, seconds)
+        outcome = Outcome(State.FAILED, str(error), facts)
+        yield [_timed(Message(number, outcome), started) for number in sorted(left)]
+
+
+def asked(tasks: Sequence[Task], messages: Sequence[Message]) -> list[int]:
+    """Numbers of the tasks that wait for an answer after these messages."""
+    waiting = {task.number for task in tasks if task.waits}
+    return [
+        m.number for m in messages if isinstance(m.content, EpochResult) and m.number in waiting
+    ]
+
+
+def _timed(message: Message, started: float) -> Message:
+    if not isinstance(message.content, Outcome):
+        return message
+    seconds = time.perf_counter() - started
+    return replace(message, content=replace(message.content, seconds=seconds))

@@ -1,56 +1,62 @@
-"""Trials in this process, one at a time: for debugging, and the simplest case of the contract."""
+"""Trials in this process, one or one group at a time: for debugging, and the contract's simplest
+case."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Generator, Sequence
 
 from cnnsearch.executors import Message
-from cnnsearch.executors.attempt import attempt
-from cnnsearch.records import EpochResult, Outcome, Prepared, Task
+from cnnsearch.executors.attempt import asked, attempt
+from cnnsearch.records import Outcome, Task
 
 
 class InlineExecutor:
-    """Advances the one running trial by a message at each `wait`."""
+    """Advances what runs by a few messages at each `wait`."""
 
     slots = 1
 
     def __init__(self) -> None:
-        self._task: Task | None = None
-        self._trial: Iterator[Prepared | EpochResult | Outcome] | None = None
-        self._may_go_on = True
+        self._tasks: Sequence[Task] = ()
+        self._running: Generator[list[Message], Collection[int] | None, None] | None = None
+        self._left: set[int] = set()
+        self._asked: set[int] = set()
+        self._stopped: set[int] = set()
 
-    def submit(self, task: Task) -> None:
+    def submit(self, tasks: Sequence[Task]) -> None:
         """See `Executor`."""
-        assert self._trial is None, "one task at a time"
-        self._task, self._may_go_on = task, True
-        self._trial = attempt(task)
+        assert self._running is None, "one submission at a time"
+        self._tasks = tasks
+        self._running = attempt(tasks)
+        self._left = {task.number for task in tasks}
 
     def wait(self, timeout: float) -> Sequence[Message]:  # noqa: ARG002
         """See `Executor`."""
-        if self._trial is None or self._task is None or not self._may_go_on:
+        if self._running is None or self._asked:
             return []
-        message = Message(self._task.number, next(self._trial))
-        if isinstance(message.content, Outcome):
-            self._end()
-        elif isinstance(message.content, EpochResult):
-            self._may_go_on = not self._task.waits
-        return [message]
+        stopped, self._stopped = self._stopped, set()
+        messages = self._running.send(stopped or None)
+        self._asked = set(asked(self._tasks, messages))
+        self._end({m.number for m in messages if isinstance(m.content, Outcome)})
+        return messages
 
     def answer(self, number: int, go_on: bool) -> None:
         """See `Executor`."""
-        if self._task is not None and self._task.number == number:
-            self._may_go_on = go_on
-            if not go_on:
-                self._end()
+        self._asked.discard(number)
+        if not go_on and number in self._left:
+            self._stopped.add(number)
+            self._end({number})
 
     def kill(self, number: int) -> None:
         """See `Executor`."""
-        if self._task is not None and self._task.number == number:
-            self._end()
+        if number in self._left:
+            self.close()
 
     def close(self) -> None:
         """See `Executor`."""
-        self._end()
+        self._end(set(self._left))
 
-    def _end(self) -> None:
-        self._task = self._trial = None
+    def _end(self, numbers: set[int]) -> None:
+        self._left -= numbers
+        if not self._left:
+            self._tasks, self._running = (), None
+            self._asked, self._stopped = set(), set()

@@ -20,7 +20,7 @@ _GIVE_UP_STARTS = 3
 
 
 class _Worker:
-    """One process with its pipe and its task."""
+    """One process with its pipe and its tasks that have not ended."""
 
     def __init__(self, log: Path) -> None:
         context = multiprocessing.get_context("spawn")
@@ -40,7 +40,9 @@ class _Worker:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self.ready = False
-        self.task: Task | None = None
+        self.tasks: dict[int, Task] = {}
+        self.task_log: Path | None = None
+        self.failed = False
 
     def end(self) -> None:
         self.process.kill()
@@ -63,12 +65,13 @@ class LocalExecutor:
         self._dead_starts = 0
         self._workers = [self._start() for _ in range(jobs)]
 
-    def submit(self, task: Task) -> None:
+    def submit(self, tasks: Sequence[Task]) -> None:
         """See `Executor`."""
-        worker = next(worker for worker in self._workers if worker.task is None)
-        worker.task = task
+        worker = next(worker for worker in self._workers if not worker.tasks)
+        worker.tasks = {task.number: task for task in tasks}
+        worker.task_log = Path(tasks[0].folder) / LOG
         try:
-            worker.connection.send(task)
+            worker.connection.send(tasks)
         except OSError:
             return  # it has just died, which `wait` will tell
 
@@ -79,12 +82,10 @@ class LocalExecutor:
             CnnsearchError: a worker cannot start; the text ends with what it printed.
         """
         sources = {worker.connection: worker for worker in self._workers}
-        messages = []
+        messages: list[Message] = []
         for source in wait(list(sources), timeout):
             assert isinstance(source, Connection)
-            message = self._receive(sources[source])
-            if message is not None:
-                messages.append(message)
+            messages += self._receive(sources[source])
         return messages
 
     def answer(self, number: int, go_on: bool) -> None:
@@ -93,9 +94,9 @@ class LocalExecutor:
         if worker is None:
             return
         if not go_on:
-            worker.task = None
+            del worker.tasks[number]
         try:
-            worker.connection.send(go_on)
+            worker.connection.send((number, go_on))
         except OSError:
             return
 
@@ -113,37 +114,37 @@ class LocalExecutor:
             worker.end()
         self._workers = []
 
-    def _receive(self, worker: _Worker) -> Message | None:
-        """One message of a worker; the end of its pipe is its death."""
+    def _receive(self, worker: _Worker) -> list[Message]:
+        """What a worker has sent; the end of its pipe is its death."""
         try:
-            content = worker.connection.recv()
+            messages = worker.connection.recv()
         except (EOFError, OSError):
             return self._bury(worker)
-        if content == READY:
+        if messages == READY:
             worker.ready, self._dead_starts = True, 0
-            return None
-        task = worker.task
-        assert task is not None, "a task is ended while it waits, or with its worker"
-        if isinstance(content, Outcome):
-            worker.task = None
-            if content.state is State.FAILED:
-                self._replace(worker)  # whatever it left behind in that process
-        return Message(task.number, content)
+            return []
+        assert worker.tasks, "a task is ended while it waits, or with its worker"
+        for message in messages:
+            if isinstance(message.content, Outcome):
+                del worker.tasks[message.number]
+                worker.failed |= message.content.state is State.FAILED
+        if not worker.tasks and worker.failed:
+            self._replace(worker)  # whatever it left behind in that process
+        return list(messages)
 
-    def _bury(self, worker: _Worker) -> Message | None:
+    def _bury(self, worker: _Worker) -> list[Message]:
         worker.process.join()
         code = worker.process.exitcode or 0
-        task = worker.task
         if not worker.ready:
             self._dead_starts += 1
             if code > 0 or self._dead_starts >= _GIVE_UP_STARTS:
                 raise CnnsearchError(f"a worker {_death(code)} on start:\n{_tail(worker.log)}")
         self._replace(worker)
-        if task is None:
-            return None
-        printed = _tail(Path(task.folder) / LOG).splitlines()
+        printed = _tail(worker.task_log).splitlines() if worker.task_log else []
         said = f": {printed[-1]}" if printed else ""
-        return Message(task.number, Lost(f"its worker {_death(code)}{said}"))
+        return [
+            Message(number, Lost(f"its worker {_death(code)}{said}")) for number in worker.tasks
+        ]
 
     def _replace(self, worker: _Worker) -> None:
         worker.end()
@@ -155,7 +156,7 @@ class LocalExecutor:
 
     def _running(self, number: int) -> _Worker | None:
         for worker in self._workers:
-            if worker.task is not None and worker.task.number == number:
+            if number in worker.tasks:
                 return worker
         return None
 

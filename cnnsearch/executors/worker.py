@@ -7,13 +7,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from cnnsearch.executors.attempt import attempt
-from cnnsearch.records import EpochResult, Outcome, State, Task
+from cnnsearch.executors.attempt import asked, attempt
+from cnnsearch.records import Outcome, State, Task
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 READY = "ready"
@@ -38,20 +38,26 @@ def serve(connection: Connection, log: str) -> None:
     connection.send(READY)
     while True:
         try:
-            task = connection.recv()
+            tasks = connection.recv()
         except EOFError:
             return
-        with _logged(Path(task.folder) / LOG, Path(log)):
-            _run(connection, task)
+        with _logged(Path(tasks[0].folder) / LOG, Path(log)):
+            _run(connection, tasks)
 
 
-def _run(connection: Connection, task: Task) -> None:
-    for item in attempt(task):
-        if isinstance(item, Outcome) and item.state is State.FAILED:
-            print(item.facts.get("traceback", item.reason), file=sys.stderr, flush=True)
-        connection.send(item)
-        if task.waits and isinstance(item, EpochResult) and not connection.recv():
+def _run(connection: Connection, tasks: Sequence[Task]) -> None:
+    running, stopped = attempt(tasks), set[int]()
+    while True:
+        try:
+            messages = running.send(stopped or None)
+        except StopIteration:
             return
+        for content in (message.content for message in messages):
+            if isinstance(content, Outcome) and content.state is State.FAILED:
+                print(content.facts.get("traceback", content.reason), file=sys.stderr, flush=True)
+        connection.send(messages)
+        answers = [connection.recv() for _ in asked(tasks, messages)]
+        stopped = {number for number, go_on in answers if not go_on}
 
 
 def end_with_parent() -> None:

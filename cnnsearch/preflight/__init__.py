@@ -1,6 +1,7 @@
 """What is looked at before a search spends its budget: device, images, shapes, time."""
 
 from cnnsearch.preflight.examine import Preflight, examine
+from cnnsearch.preflight.fusing import fused_size
 from cnnsearch.preflight.networks import Network, networks
 from cnnsearch.preflight.report import document as smoke_document
 from cnnsearch.preflight.smoke import Smoke, smoke
@@ -14,6 +15,7 @@ __all__ = [
     "default_jobs",
     "estimate_seconds",
     "examine",
+    "fused_size",
     "networks",
     "smoke",
     "smoke_document",

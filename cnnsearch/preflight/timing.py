@@ -12,6 +12,7 @@ import torch
 
 from cnnsearch import data, runner
 from cnnsearch.config import Config
+from cnnsearch.data.trial import Epoch
 from cnnsearch.guard import Diverged, DivergenceGuard
 from cnnsearch.preflight.examine import Preflight
 from cnnsearch.process import settle
@@ -51,7 +52,7 @@ def _fold_seconds(config: Config, ready: Preflight) -> float | None:
     Fixed is one batch of the validation split, for which all are counted.
     """
     whole = data.prepare(ready.images, config.data, ready.device)
-    few, more = (_FewSteps(whole, steps) for steps in _TIMED_STEPS)
+    few, more = (FewSteps(whole, steps) for steps in _TIMED_STEPS)
     short, long = (
         _epoch_seconds(config, few, ready.device),
         _epoch_seconds(config, more, ready.device),
@@ -68,7 +69,7 @@ def _fold_seconds(config: Config, ready: Preflight) -> float | None:
     return config.train.epochs * (whole.steps(batch) * step + validations * fixed)
 
 
-def _epoch_seconds(config: Config, few: _FewSteps, device: torch.device) -> float | None:
+def _epoch_seconds(config: Config, few: FewSteps, device: torch.device) -> float | None:
     """The faster of two epochs over a few steps, after one to warm up; None if it diverges."""
     harmless: Params = {"lr": 1e-6, "epochs": 3, "warmup_epochs": 0.0, "init": "he"}
     config = config.at(harmless, config.seed)
@@ -84,17 +85,26 @@ def _epoch_seconds(config: Config, few: _FewSteps, device: torch.device) -> floa
 
 
 @dataclass(frozen=True)
-class _FewSteps:
+class FewSteps:
     """The first batches of a data set in the place of all, and one of the validation split."""
 
     whole: data.TrialData
     count: int
 
     def steps(self, batch_size: int) -> int:
+        """Batches of an epoch."""
         return min(self.count, self.whole.steps(batch_size))
 
     def batches(self, batch_size: int, generator: torch.Generator) -> Batches:
+        """The first ones of a new order."""
         return islice(self.whole.batches(batch_size, generator), self.count)
 
-    def validation_batches(self) -> Batches:
-        return islice(self.whole.validation_batches(), 1)
+    def epoch(self, batch_size: int, generators: Sequence[torch.Generator]) -> Epoch:
+        """Those of a group."""
+        epoch = self.whole.epoch(batch_size, generators)
+        epoch.bounds = epoch.bounds[: self.count]
+        return epoch
+
+    def validation_batches(self, size: int | None = None) -> Batches:
+        """One batch for all."""
+        return islice(self.whole.validation_batches(size), 1)

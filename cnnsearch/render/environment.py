@@ -37,6 +37,8 @@ def environment_texts(trial: Trial) -> list[str]:
     where += [known["processor"]] if known.get("processor") else []
     threads = known.get("threads", "")
     where += [counted(int(threads), "thread")] if threads.isdigit() else []
+    fused = known.get("fused", "")
+    where += [f"one of {fused} fused"] if fused.isdigit() and int(fused) > 1 else []
     others = [f"images {known['data']}"] if "data" in known else []
     others += [f"commit {known['commit']}"] if "commit" in known else []
     lines = [", ".join(where), ", ".join([*versions, *others])]
