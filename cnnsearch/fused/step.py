@@ -18,7 +18,7 @@ Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 _WARM_UP = 3
 
 
-def make_step(network: FusedNetwork, optimizer: FusedOptimizer, graph: bool = True) -> Step:
+def make_step(network: FusedNetwork, optimizer: FusedOptimizer, graph: bool) -> Step:
     """The step of a network as it now stands; to be made anew when slots have left.
 
     Args:

@@ -79,7 +79,7 @@ class Member:
 
 
 def train_fused(
-    members: Sequence[Member], data: GroupData
+    members: Sequence[Member], data: GroupData, graph: bool = True
 ) -> Generator[Results, Collection[int] | None, None]:
     """Train trials of one structure together, yielding after each epoch what each of them did.
 
@@ -87,11 +87,15 @@ def train_fused(
     and the same numbers but for rounding. One that diverges, or that the caller sends back as
     stopped, takes no more part: its parameters stay as they are.
 
+    Args:
+        members: alike but for values, see `cnnsearch.fusion`.
+        graph: on a GPU record a step as a CUDA graph.
+
     Yields:
         by number of the member its epoch's result, or how it diverged; a member that ended before
         is absent. The caller sends the numbers of those to stop.
     """
-    group = _Group(members, data)
+    group = _Group(members, data, graph)
     while group.living:
         results = group.epoch()
         stopped = yield results
@@ -105,8 +109,9 @@ class _Group:
         living: numbers of the members that still train.
     """
 
-    def __init__(self, members: Sequence[Member], data: GroupData) -> None:
+    def __init__(self, members: Sequence[Member], data: GroupData, graph: bool) -> None:
         self._members = members
+        self._graph = graph
         self._data = data
         self._slots = list(range(len(members)))
         self.living = set(self._slots)
@@ -114,7 +119,7 @@ class _Group:
         self._steps = data.steps(sections[0].batch_size)
         self._network = FusedNetwork([m.model for m in members], sections[0].precision)
         self._optimizer = make_fused_optimizer(self._network.params, sections)
-        self._step = make_step(self._network, self._optimizer)
+        self._step = make_step(self._network, self._optimizer, self._graph)
         self._losses = Losses([member.guard for member in members])
         self._epoch = 0
 
@@ -183,7 +188,7 @@ class _Group:
         self._losses.keep(slots)
         self._images.keep(index)
         self._rates = self._rates[:, index]
-        self._step = make_step(self._network, self._optimizer)
+        self._step = make_step(self._network, self._optimizer, self._graph)
 
     def _remember(self) -> None:
         for number in self.living:
