@@ -174,7 +174,7 @@ class Pruner(Row):
     """How unpromising trials are stopped early.
 
     Args:
-        target: import path of Optuna's class, or None for no pruner.
+        target: import path of a class, Optuna's or of `cnnsearch.study.pruners`; None: no pruner.
         arguments: keyword arguments of its constructor.
     """
 
@@ -380,6 +380,22 @@ PRUNERS = _table(
             "median",
             "stops a trial below the median of the others at the same epoch",
             "optuna.pruners:MedianPruner",
+        ),
+        Pruner(
+            "patient",
+            "median, but only once a trial has not improved for 2 epochs",
+            "cnnsearch.study.pruners:PatientPruner",
+            {"patience": 2},
+        ),
+        Pruner(
+            "asha",
+            "after 1, 3, 9, ... epochs only the best third goes on (Li et al. 2020)",
+            "cnnsearch.study.pruners:SuccessiveHalvingPruner",
+        ),
+        Pruner(
+            "hyperband",
+            "asha, begun at 1, at 3, ... epochs or not at all, by the point (Li et al. 2018)",
+            "cnnsearch.study.pruners:HyperbandPruner",
         ),
     ]
 )

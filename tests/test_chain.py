@@ -254,3 +254,14 @@ def test_hiding_a_trial_changes_no_later_stage(own: Path, call: Any) -> None:
     assert cli.run(["hide", "chain.1", "top:2"]) == 0
     assert call("run", "chain.yaml", "-j", "0").code == 0
     assert Path("runs/chain/stage-2.yaml").read_text() == expected
+
+
+def test_what_was_saved_is_told_once_over_all_stages(call: Any) -> None:
+    stages = "stages:\n  - {epochs: 3, trials: 14}\n  - {epochs: 3, trials: 3, top: 3}\n"
+    text = HEAD.replace("high: 1.0", "high: 100.0") + "abort: {check_every: 2}\n" + stages
+    found = call("run", write(text), "-j", "0", "--json")
+    epochs = [one["epochs"] for one in json.loads(found.out)["stages"]]
+    assert epochs[0]["diverged"] > 0
+    share = round(100 * sum(one["saved"] for one in epochs) / (3 * 17))
+    told = [line for line in found.err.splitlines() if line.startswith("saved")]
+    assert told == [f"saved {share} % of the epochs: {share} % diverged"]

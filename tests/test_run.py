@@ -129,11 +129,15 @@ def test_the_second_signal_ends_at_once(tmp_path: Path) -> None:
     assert read.trials(DATABASE, "digits")[0].reason == read.COORDINATOR_DIED
 
 
-@pytest.mark.parametrize("jobs", ["0", "1", "2"])
-def test_a_pruner_with_real_workers(jobs: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("jobs", "pruner"), [("0", "median"), ("1", "asha"), ("2", "median"), ("2", "asha")]
+)
+def test_a_pruner_with_real_workers(jobs: str, pruner: str, tmp_path: Path) -> None:
     """Curves up to the pruned epoch do not depend on the workers."""
     path = write_digits(
-        tmp_path, search="search: {trials: 14, pruner: median}", train="train: {epochs: 3}"
+        tmp_path,
+        search=f"search: {{trials: 14, pruner: {pruner}}}",
+        train="train: {epochs: 3}",
     )
     assert cli.run(["run", str(path), "-j", jobs]) == 0
     found = read.trials(DATABASE, "digits")

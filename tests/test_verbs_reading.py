@@ -83,10 +83,11 @@ def test_summary_is_talk_in_a_pipe(call: Any) -> None:
     assert lines[1] == (
         "best: trial 1, 0.9500 (lr 0.1, init normal:0.01, batchnorm false, dropout 0)"
     )
-    assert lines[2] == (
+    assert lines[2] == "saved 13 % of the epochs: 13 % diverged"
+    assert lines[3] == (
         "next: cnnsearch run FILE, with the file it was started from (runs the 2 points left)"
     )
-    assert lines[3] == (
+    assert lines[4] == (
         "next: cnnsearch show digits 3 (tells why it failed); cnnsearch show digits best"
     )
     assert "digits:" not in found.out

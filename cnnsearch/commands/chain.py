@@ -28,10 +28,12 @@ from cnnsearch.render.narrow import (
     stage_line,
     stage_text,
 )
+from cnnsearch.render.summary import saved_text
 from cnnsearch.render.talk import say
 from cnnsearch.render.text import counted, measure
 from cnnsearch.render.trials import trial_object
 from cnnsearch.review.narrowing import Narrowing
+from cnnsearch.review.savings import Savings, savings
 from cnnsearch.stages import Chain, plan_lines
 from cnnsearch.study import attributes, read
 from cnnsearch.study.location import study_folder
@@ -308,6 +310,8 @@ def _closing(
 ) -> list[str]:
     summaries = [one.summary for one in found]
     lines = [stage_line(summary) for summary in summaries]
+    saved = saved_text(sum((savings(one.summary, one.trials) for one in found), Savings()))
+    lines += [f"saved {saved}"] if saved else []
     best = _over_all(found)
     lines += [best_line(summaries, best)] if best else []
     # After a stage that is done the next one was about to begin.

@@ -26,6 +26,7 @@ from cnnsearch.records import Start, State, StudySummary, Trial
 from cnnsearch.render.summary import closing, is_estimated, opening, workers
 from cnnsearch.render.talk import say
 from cnnsearch.render.trials import trial_object
+from cnnsearch.review.savings import savings
 from cnnsearch.study import read
 from cnnsearch.study.location import workers_folder
 from cnnsearch.study.store import Study, check_resume
@@ -155,9 +156,17 @@ def document(found: Found) -> dict[str, Any]:
     """What `run --json` prints."""
     summary = found.summary
     best = ranking.best(found.trials, summary.direction)
+    saved = savings(summary, found.trials)
     return {
         "study": summary.name,
         "counts": {str(state): count for state, count in summary.counts.items()},
+        "epochs": {
+            "full": saved.full,
+            "run": saved.run,
+            "saved": saved.saved,
+            "pruned": saved.pruned,
+            "diverged": saved.diverged,
+        },
         "best": trial_object(best) if best else None,
     }
 

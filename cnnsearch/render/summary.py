@@ -13,6 +13,7 @@ from cnnsearch.render.text import counted, measure, seconds_text
 from cnnsearch.render.trials import counts_text, objective, objective_text, params_text
 from cnnsearch.render.verdicts import verdict_counts, verdicts_text
 from cnnsearch.review.next_step import next_steps
+from cnnsearch.review.savings import Savings, savings
 from cnnsearch.review.sureness import sureness
 
 
@@ -35,7 +36,7 @@ def workers(jobs: int, device: str) -> str:
 def closing(
     summary: StudySummary, trials: Sequence[Trial], count: int, again: str, interrupted: bool
 ) -> list[str]:
-    """Counts of states and verdicts, the best trial, how sure it is and what to do next.
+    """Counts of states and verdicts, epochs saved, the best trial, how sure it is, what to do next.
 
     Args:
         count: number of points that the study is to have.
@@ -45,6 +46,9 @@ def closing(
     verdicts = verdict_counts(trials)
     if verdicts:
         lines.append(f"verdicts: {verdicts_text(verdicts)}")
+    saved = saved_text(savings(summary, trials))
+    if saved:
+        lines.append(f"saved {saved}")
     best = ranking.best(trials, summary.direction)
     if best is not None:
         value = f"{objective(summary)} {measure(best.value)}"
@@ -69,7 +73,7 @@ def closing(
 
 
 def standing(summary: StudySummary, attempts: Sequence[Trial]) -> list[Line]:
-    """How a study stands: counts, the best trial, how sure it is, verdicts and what to do next.
+    """How a study stands: counts, best trial, how sure it is, verdicts, epochs saved, what is next.
 
     Args:
         attempts: all of the study.
@@ -95,9 +99,26 @@ def standing(summary: StudySummary, attempts: Sequence[Trial]) -> list[Line]:
         "how sure": sure_text(sure) if sure else "",
         "verdicts": verdicts_text(verdicts),
     }
-    steps = [("next", step) for step in next_steps(summary, attempts, sure)]
-    labelled = [(label, text) for label, text in [*told.items(), *steps] if text]
-    return [*lines, *([(label, "bold"), (f": {text}", "")] for label, text in labelled)]
+    steps = next_steps(summary, attempts, sure)
+    saved = saved_text(savings(summary, attempts))
+    return [
+        *lines,
+        *([(label, "bold"), (f": {text}", "")] for label, text in told.items() if text),
+        *([[("saved", "bold"), (f" {saved}", "")]] if saved else []),
+        *([("next", "bold"), (f": {step}", "")] for step in steps),
+    ]
+
+
+def saved_text(saved: Savings) -> str:
+    """`47 % of the epochs: 31 % pruned, 16 % diverged`; empty where it is less than half of one."""
+    share = round(100 * saved.saved / saved.full) if saved.full else 0
+    if not share:
+        return ""
+    pruned = round(100 * saved.pruned / saved.full)
+    # The rest, so that both add up to the whole.
+    parts = {"pruned": pruned, "diverged": share - pruned}
+    told = ", ".join(f"{part} % {name}" for name, part in parts.items() if part)
+    return f"{share} % of the epochs: {told}"
 
 
 def is_estimated(config: Config) -> bool:

@@ -129,16 +129,6 @@ def make_sampler(name: str, space: Space, seed: int) -> BaseSampler:
     return sampler
 
 
-def make_pruner(name: str) -> optuna.pruners.BasePruner | None:
-    """The pruner of a row of the catalog; None for `none`."""
-    row = catalog.PRUNERS[name]
-    if row.target is None:
-        return None
-    pruner = pkgutil.resolve_name(row.target)(**row.arguments)
-    assert isinstance(pruner, optuna.pruners.BasePruner)
-    return pruner
-
-
 def draw(
     sampler: BaseSampler, study: optuna.Study | None, space: Space, k: int
 ) -> dict[str, Value]:

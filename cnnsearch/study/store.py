@@ -28,7 +28,8 @@ from cnnsearch.study.database import open_storage, told
 from cnnsearch.study.distributions import to_optuna
 from cnnsearch.study.kinds import check_kind
 from cnnsearch.study.lock import StudyLock
-from cnnsearch.study.samplers import draw, make_pruner, make_sampler, optuna_distributions
+from cnnsearch.study.pruners import make_pruner
+from cnnsearch.study.samplers import draw, make_sampler, optuna_distributions
 from cnnsearch.study.states import OPTUNA_STATES
 
 # So often a coordinator asks the storage for requests.
