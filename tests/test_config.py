@@ -24,6 +24,7 @@ from cnnsearch.config.document import parse, scalar
 from cnnsearch.config.fields import OWNER, SEARCHABLE, SECTIONS, path_of, words
 from cnnsearch.config.sections import Model, Top, Train, is_study_name, study_name
 from cnnsearch.errors import InputError
+from cnnsearch.rows import InitScheme
 from cnnsearch.space import Choice, Condition, Range
 
 SINGLE = "data: {name: digits}\n"
@@ -282,7 +283,7 @@ def test_every_row_of_the_tables_can_be_written(path: str, name: str, tmp_path: 
 
 
 @pytest.mark.parametrize("row", catalog.INIT_SCHEMES.values(), ids=lambda row: row.name)
-def test_every_init_scheme_can_be_written(row: catalog.InitScheme, tmp_path: Path) -> None:
+def test_every_init_scheme_can_be_written(row: InitScheme, tmp_path: Path) -> None:
     written = f"{row.name}:0.5" if row.parameter else row.name
     other = row.name if row.parameter else f"{row.name}:0.5"
     assert read(tmp_path, SINGLE, f"init={written}").model.init == written

@@ -12,6 +12,7 @@ from cnnsearch.data import Images, TrialData, load, prepare
 from cnnsearch.data.images import fingerprint
 from cnnsearch.data.preprocess import preprocessing
 from cnnsearch.errors import DataError
+from cnnsearch.rows import Preprocessor
 
 CPU = torch.device("cpu")
 
@@ -164,7 +165,7 @@ def test_preprocessing_is_its_definition(name: str, pixels: str) -> None:
 def test_a_row_may_divide_whatever_it_subtracts(
     mean: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = catalog.Preprocessor("divided", "a row of the test's own", mean, std=True)
+    row = Preprocessor("divided", "a row of the test's own", mean, std=True)
     monkeypatch.setattr(catalog, "PREPROCESSORS", {**catalog.PREPROCESSORS, row.name: row})
     pixels = torch.from_numpy(colours().train)
     prepared = preprocessing(row.name, "unit", pixels, torch.arange(50))(pixels)

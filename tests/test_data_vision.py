@@ -16,6 +16,7 @@ from cnnsearch import catalog
 from cnnsearch.config.sections import Data
 from cnnsearch.data import Images, cache, fetch, load, vision
 from cnnsearch.errors import DataError, MissingExtraError
+from cnnsearch.rows import Dataset
 from tests.archives import COUNTS, PUT, CutShort, Site, content, put_cifar, put_tar, served
 
 ROWS = [row for row in catalog.DATASETS.values() if row.target.startswith("torchvision.")]
@@ -34,7 +35,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def put(row: catalog.Dataset, site: Site, patch: pytest.MonkeyPatch) -> Any:
+def put(row: Dataset, site: Site, patch: pytest.MonkeyPatch) -> Any:
     dataset = vision.dataset_class(row)
     PUT[row.name](site, dataset, patch)
     return dataset
@@ -54,7 +55,7 @@ def refused(name: str, root: Path) -> str:
 
 @each_row
 def test_downloaded_decoded_and_cached(
-    row: catalog.Dataset, site: Site, root: Path, monkeypatch: pytest.MonkeyPatch
+    row: Dataset, site: Site, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(row, site, monkeypatch)
     images, said = read(row.name, root)
@@ -85,7 +86,7 @@ def test_downloaded_decoded_and_cached(
 
 @each_row
 def test_files_that_are_there_are_read_without_a_download(
-    row: catalog.Dataset, site: Site, root: Path, monkeypatch: pytest.MonkeyPatch
+    row: Dataset, site: Site, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(row, site, monkeypatch)
     images, _ = read(row.name, root)
@@ -99,7 +100,7 @@ def test_files_that_are_there_are_read_without_a_download(
 
 @each_row
 def test_nothing_there_and_nothing_reachable(
-    row: catalog.Dataset, site: Site, root: Path, monkeypatch: pytest.MonkeyPatch
+    row: Dataset, site: Site, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = put(row, site, monkeypatch)
     for path in site.folder.iterdir():
@@ -116,7 +117,7 @@ def test_nothing_there_and_nothing_reachable(
 
 @each_row
 def test_a_wrong_checksum_is_refused_and_the_next_try_works(
-    row: catalog.Dataset, site: Site, root: Path, monkeypatch: pytest.MonkeyPatch
+    row: Dataset, site: Site, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(row, site, monkeypatch)
     right = {path: path.read_bytes() for path in site.folder.iterdir()}

@@ -33,7 +33,7 @@ FLOORS = [
     ["config"],
     ["ending", "verification", "space", "selection", "grouping", "fusion"],
     ["catalog", "environment", "ranking", "objective", "diagnose"],
-    ["records", "errors", ""],
+    ["records", "rows", "errors", ""],
 ]
 BESIDE: set[tuple[str, str]] = set()
 TRAINING = {"runner", "train", "probe", "model", "data", "losses", "process", "guard", "optimizer"}

@@ -8,6 +8,7 @@ from cnnsearch import catalog
 from cnnsearch.commands.options import json_option
 from cnnsearch.render import output
 from cnnsearch.render.table import Column, Table, print_table
+from cnnsearch.rows import InitScheme, Row
 
 
 @click.command("choices")
@@ -46,8 +47,8 @@ def command(kind: str | None, as_json: bool) -> None:
     print_table(Table(columns, rows))
 
 
-def written(row: catalog.Row) -> str:
+def written(row: Row) -> str:
     """A choice as it is written in a config: `relu`, `normal:STD`."""
-    if isinstance(row, catalog.InitScheme) and row.parameter:
+    if isinstance(row, InitScheme) and row.parameter:
         return f"{row.name}:{row.parameter}"
     return row.name

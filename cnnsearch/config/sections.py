@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from cnnsearch import catalog
+from cnnsearch.rows import Row
 
 STUDY_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
@@ -27,7 +28,7 @@ class Section(BaseModel):
     )
 
 
-def _name_of(table: Mapping[str, catalog.Row]) -> AfterValidator:
+def _name_of(table: Mapping[str, Row]) -> AfterValidator:
     def check(name: str) -> str:
         if name not in table:
             raise PydanticCustomError(
@@ -38,7 +39,7 @@ def _name_of(table: Mapping[str, catalog.Row]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _one_of(table: Mapping[str, catalog.Row]) -> WithJsonSchema:
+def _one_of(table: Mapping[str, Row]) -> WithJsonSchema:
     return WithJsonSchema({"enum": sorted(table)})
 
 

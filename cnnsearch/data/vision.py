@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from cnnsearch import catalog
 from cnnsearch.data import cache, fetch
 from cnnsearch.data.images import Images, Labels, Pixels, Say
 from cnnsearch.errors import DataError, MissingExtraError
+from cnnsearch.rows import Dataset
 
 
-def read(row: catalog.Dataset, root: Path, say: Say) -> Images:
+def read(row: Dataset, root: Path, say: Say) -> Images:
     """One of torchvision's data sets.
 
     Args:
@@ -49,7 +49,7 @@ def read(row: catalog.Dataset, root: Path, say: Say) -> Images:
     return cache.build(_key(row, root), partial(_decode, row, root, dataset), say)
 
 
-def _key(row: catalog.Dataset, root: Path) -> cache.Key:
+def _key(row: Dataset, root: Path) -> cache.Key:
     files = []
     for path in sorted(_files(row, root)):
         status = path.stat()
@@ -57,7 +57,7 @@ def _key(row: catalog.Dataset, root: Path) -> cache.Key:
     return cache.key((row.name, str(root)), files)
 
 
-def _files(row: catalog.Dataset, root: Path) -> set[Path]:
+def _files(row: Dataset, root: Path) -> set[Path]:
     """The files named in the table and those that lie beside them in the data set's own folder."""
     found: set[Path] = set()
     for expected in map(Path, row.files):
@@ -67,7 +67,7 @@ def _files(row: catalog.Dataset, root: Path) -> set[Path]:
     return found
 
 
-def _decode(row: catalog.Dataset, root: Path, dataset: Any, entry: cache.Entry) -> None:
+def _decode(row: Dataset, root: Path, dataset: Any, entry: cache.Entry) -> None:
     classes: tuple[str, ...] = ()
     for part in ("train", "test"):
         opened = _open(row, root, dataset, part)
@@ -84,7 +84,7 @@ def _decode(row: catalog.Dataset, root: Path, dataset: Any, entry: cache.Entry) 
     entry.describe(classes, [])
 
 
-def _open(row: catalog.Dataset, root: Path, dataset: Any, part: str) -> Any:
+def _open(row: Dataset, root: Path, dataset: Any, part: str) -> Any:
     """torchvision's object of one part. CIFAR and SVHN check their sums before they unpickle."""
     by_split = "split" in inspect.signature(dataset).parameters
     which = {"split": part} if by_split else {"train": part == "train"}
@@ -103,7 +103,7 @@ def _open(row: catalog.Dataset, root: Path, dataset: Any, part: str) -> Any:
         ) from error
 
 
-def _pixels(data: Any, row: catalog.Dataset) -> Pixels:
+def _pixels(data: Any, row: Dataset) -> Pixels:
     """Images as uint8 [N, C, H, W], from [N, H, W], [N, H, W, C] or [N, C, H, W]."""
     pixels = np.asarray(data, dtype=np.uint8)
     assert row.shape is not None
@@ -126,7 +126,7 @@ def _labels(opened: Any) -> Labels:
     return np.asarray(found, dtype=np.int64)
 
 
-def dataset_class(row: catalog.Dataset) -> Any:
+def dataset_class(row: Dataset) -> Any:
     """torchvision's class of a row."""
     try:
         return pkgutil.resolve_name(row.target)

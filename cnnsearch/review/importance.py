@@ -102,7 +102,7 @@ def cases(ended: Sequence[Trial], target: str, direction: str, by_rank: bool, st
     Args:
         ended: complete, pruned and diverged trials, see `cnnsearch.review.verdicts.ended`.
         direction: "maximize" or "minimize".
-        by_rank: see `cnnsearch.catalog.Evaluator`.
+        by_rank: see `cnnsearch.Evaluator`.
 
     Raises:
         InputError: too few trials, or the number is the same for all.
