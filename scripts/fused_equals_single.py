@@ -25,6 +25,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from cnnsearch.config.sections import Train
+from cnnsearch.guard import Diverged
 from cnnsearch.process import settle
 from tests.fusing import CHOICES, Case, Trained, alone, case_config, departure, measured, together
 
@@ -50,9 +51,13 @@ def compare(case: Case, sizes: list[int]) -> tuple[Case, float, float]:
 
 
 def of_trial(one: Trained, other: Trained) -> float:
-    """Over tensors and over the numbers of each epoch."""
+    """Over tensors and over the numbers of each epoch; of one that diverged, over the latter."""
     epochs = zip(measured(one.told), measured(other.told), strict=True)
     numbers = [abs(a - b) for mine, theirs in epochs for a, b in zip(mine, theirs, strict=True)]
+    mine, theirs = one.told[-1], other.told[-1]
+    if isinstance(mine, Diverged) and isinstance(theirs, Diverged):
+        assert (mine.step, mine.epoch) == (theirs.step, theirs.epoch)
+        return max(numbers, default=0.0)
     return max(departure(one.model, other.model), *numbers)
 
 

@@ -86,7 +86,7 @@ def case_config(case: Case, number: int, **train: Any) -> Config:
     values: dict[str, Any] = {
         # Small for Adam: from zeros some gradients are 0 but for rounding, which it divides by
         # its eps of 1e-8; with lr 0.006 tensors of one trial then differ by 1.7e-9.
-        "lr": (0.02 if optimizer == "sgd" else 5e-5) * (1 + number),
+        "lr": (0.01 if optimizer == "sgd" else 5e-5) * (1 + number),
         "momentum": (0.9, 0.0, 0.5)[number % 3],
         "weight_decay": (1e-3, 0.0)[number % 2],
         "schedule": ("constant", "cosine")[number % 2],

@@ -166,17 +166,20 @@ def test_tpe_runs_and_stores_optunas_params() -> None:
 
 @pytest.mark.parametrize("pruner", catalog.PRUNERS)
 def test_pruners(pruner: str) -> None:
-    """A trial far below the others is pruned at once where there is a pruner."""
-    good: Script = [epoch(1, 0.9), epoch(2, 0.9), Outcome(State.COMPLETE)]
-    script: dict[int, Script] = dict.fromkeys(range(9), good)
-    bad: Script = [epoch(1, 0.1), epoch(2, 0.1), Outcome(State.COMPLETE)]
-    script[9] = bad
-    search(digits_config(trials=10, pruner=pruner), Scripted(script))
-    last = next(t for t in trials() if t.number == 9)
+    """Trials far below the others are pruned where there is a pruner: of hyperband those whose
+    bracket looks at them."""
+    good: Script = [*(epoch(k, 0.9) for k in range(1, 10)), Outcome(State.COMPLETE)]
+    bad: Script = [*(epoch(k, 0.1) for k in range(1, 10)), Outcome(State.COMPLETE)]
+    script = dict.fromkeys(range(9), good) | dict.fromkeys(range(9, 18), bad)
+    search(digits_config(trials=18, pruner=pruner, epochs=9), Scripted(script))
+    pruned = [t for t in trials() if t.number >= 9 and t.state is State.PRUNED]
     if catalog.PRUNERS[pruner].target is None:
-        assert last.state is State.COMPLETE
+        assert not pruned
+    elif pruner == "hyperband":
+        assert 0 < len(pruned) < 9
     else:
-        assert last.state is State.PRUNED
+        assert len(pruned) == 9
+    for last in pruned:
         assert last.value is None
         assert "not promising" in (last.reason or "")
 
