@@ -229,7 +229,7 @@ def test_a_group_of_one_gives_the_epochs_of_train() -> None:
 @pytest.mark.parametrize("precision", catalog.PRECISIONS)
 def test_every_precision_learns_together(precision: str) -> None:
     configs = [
-        case_config(("relu", "before", "he", "sgd"), n, precision=precision, epochs=8)
+        case_config(("relu", "before", "he", "sgd"), n, precision=precision, epochs=8, lr=0.03)
         for n in (0, 1)
     ]
     for one, config in zip(together(configs, torch.float32), configs, strict=True):
