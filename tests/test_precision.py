@@ -1,0 +1,70 @@
+"""With how many digits a trial computes, and what a process is settled to."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cnnsearch import catalog, precision, runner
+from cnnsearch.config.sections import Train
+from cnnsearch.precision import autocast
+from cnnsearch.process import settle
+from cnnsearch.records import EpochResult
+from tests.builders import digits_config
+
+CPU = torch.device("cpu")
+
+
+def curve(name: str) -> list[EpochResult]:
+    config = digits_config(train={"precision": name, "epochs": 6, "lr": 0.05}).at({}, 3)
+    config = replace(config, model=config.model.model_copy(update={"batchnorm": True}))
+    return [item for item in runner.run(config) if isinstance(item, EpochResult)]
+
+
+@pytest.mark.parametrize("name", catalog.PRECISIONS)
+def test_every_precision_learns(name: str) -> None:
+    exact, rounded = curve("fp32"), curve(name)
+    assert rounded[-1].val_accuracy > 0.9
+    assert rounded[0].train_loss == pytest.approx(exact[0].train_loss, rel=0.02)
+    same = rounded[0].train_loss == exact[0].train_loss
+    assert same is (catalog.PRECISIONS[name].dtype is None)  # no CPU has tf32
+
+
+@pytest.mark.parametrize("name", catalog.PRECISIONS)
+def test_products_are_rounded_only_where_that_is_asked_for(name: str) -> None:
+    """Of cuDNN, too, which rounds unless it is told not to."""
+    precision.allow(name)
+    allowed = "tf32" if name == "tf32" else "ieee"
+    assert torch.backends.cuda.matmul.fp32_precision == allowed
+    assert torch.backends.cudnn.conv.fp32_precision == allowed  # type: ignore[attr-defined]
+
+
+def test_parameters_and_losses_stay_float32() -> None:
+    layer, x = torch.nn.Linear(4, 3), torch.randn(5, 4)
+    with autocast(CPU, "bf16"):
+        scores = layer(x)
+        loss = torch.nn.functional.cross_entropy(scores, torch.zeros(5, dtype=torch.int64))
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert (scores.dtype, loss.dtype) == (torch.bfloat16, torch.float32)
+    assert layer.weight.dtype is torch.float32
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.dtype is torch.float32
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="malloc of another C library")
+def test_freed_memory_is_kept() -> None:
+    """A second tensor of 32 MB costs no page faults; without mallopt it costs 8,192."""
+    import resource
+
+    settle(1, Train())
+
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(8 << 20)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    faults()
+    assert faults() < 100
