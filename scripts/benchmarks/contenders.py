@@ -42,8 +42,8 @@ class Workload:
 
 
 WORKLOADS = {
-    "mnist": Workload("MNIST", "mnist", (16, 32), (64,), (0.003, 0.02)),
-    "cifar10": Workload("CIFAR-10 images", "image_folder", (32, 64), (128,), (0.003, 0.02)),
+    "mnist": Workload("MNIST", "mnist", (16, 32), (64,), (0.001, 0.005)),
+    "cifar10": Workload("CIFAR-10 images", "image_folder", (32, 64), (128,), (0.0005, 0.002)),
 }
 
 
@@ -126,7 +126,8 @@ def cnnsearch(work: Work, folder: Path) -> Run:
     trials = []
     for trial in read.trials(str(folder / "bench.db"), STUDY):
         if trial.state is not State.COMPLETE:
-            raise UnequalError(f"trial {trial.number} of cnnsearch is {trial.state}")
+            told = f"{dict(trial.params)} is {trial.state}: {trial.reason}"
+            raise UnequalError(f"cnnsearch: {told}")
         assert trial.value is not None
         assert trial.seconds is not None
         trained, validated = (
