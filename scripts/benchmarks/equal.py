@@ -1,7 +1,8 @@
-"""Whether contenders did equal work: the same points, epochs and images, and they learned as much."""
+"""Whether contenders did equal work: the same points, epochs and images, learned as well."""
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ def check(runs: Sequence[Run]) -> None:
 def allowed(validated: int, trials: int, seeds: float) -> float:
     """By how much two mean accuracies may differ: three standard errors of a difference of two
     shares of so many images, at their widest, and what seeds change."""
-    return seeds + ERRORS * (2 * 0.25 / (validated * trials)) ** 0.5
+    return seeds + ERRORS * math.sqrt(2 * 0.25 / (validated * trials))
 
 
 def _rows(run: Run) -> list[tuple[str, bool]]:

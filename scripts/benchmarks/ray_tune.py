@@ -18,12 +18,12 @@ from typing import Any
 
 # Before ray is loaded: nothing is sent anywhere, nothing but errors is printed.
 os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AIR_NEW_OUTPUT": "0"}
-import optuna  # noqa: E402
-import ray  # noqa: E402
-from ray import tune  # noqa: E402
-from ray.tune.search.optuna import OptunaSearch  # noqa: E402
+import optuna
+import ray
+from ray import tune
+from ray.tune.search.optuna import OptunaSearch
 
-from benchmarks import plain  # noqa: E402
+from benchmarks import plain
 
 
 def points(grid: dict[str, list[Any]]) -> list[dict[str, Any]]:
@@ -63,9 +63,10 @@ def search(work: dict[str, Any], folder: str) -> list[dict[str, Any]]:
     if results.errors:
         raise SystemExit(f"ray: {results.errors[0]}")
     kept = ("epochs", "accuracy", "trained", "validated", "seconds")
+    found = [results[place] for place in range(len(results))]
     return [
         {"params": one.config, **{name: one.metrics[name] for name in kept}}
-        for one in results
+        for one in found
         if one.metrics is not None
     ]
 
