@@ -4,7 +4,8 @@ The rate is that of a 1024x1024 float32 product. The step is the real one: a bat
 uint8 images and preprocessed, then `cnnsearch.train` does the rest. Its work is counted from the
 shapes of the convolutions and matrices alone: 2 FLOPs a multiply-add, the forward pass and twice
 that for the backward pass, without the gradient of the images, which nobody needs. Activations,
-batch norm, pools and the optimizer count as no work, though they take time.
+batch norm, pools and the optimizer count as no work, though they take time. Both times are CPU
+time, which on one thread is the wall time of a machine that does nothing else.
 
     scripts/bench step
 """
@@ -14,8 +15,8 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
+import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -66,14 +67,16 @@ def noise(shape: tuple[int, int, int]) -> Images:
     return Images(pixels, labels, None, None, tuple(map(str, range(CLASSES))), f"noise {shape}")
 
 
-def step_seconds(config: Config, images: Images, epochs: int) -> float:
-    """Median over epochs of a few steps each, nothing validated; the first epoch warms up."""
+def step_seconds(config: Config, images: Images) -> float:
+    """CPU seconds of a step: the median over epochs of a few steps each, nothing validated."""
     data = prepare(images, config.data, runner.resolve_device("cpu"), whole=True)
     model: nn.Sequential = runner.make_network(config, data, data.device)
     guard = DivergenceGuard(CLASSES, None, config.abort.check_every)
-    section = replace(config.train, epochs=1 + epochs)
-    results = list(train(model, data, section, guard, Generator().manual_seed(0)))
-    return statistics.median(result.seconds for result in results[1:]) / STEPS
+    taken, started = [], time.process_time()
+    for _ in train(model, data, config.train, guard, Generator().manual_seed(0)):
+        taken.append(time.process_time() - started)
+        started = time.process_time()
+    return statistics.median(taken[1:]) / STEPS  # the first epoch warms up
 
 
 def measured(name: str, epochs: int) -> list[list[Any]]:
@@ -89,10 +92,10 @@ def measured(name: str, epochs: int) -> list[list[Any]]:
                     "study": "step",
                     "data": {"name": "digits", "validation": CLASSES},
                     "model": {**model, "activation": activation, "batchnorm": batchnorm},
-                    "train": {"lr": 1e-4, "batch_size": BATCH},
+                    "train": {"lr": 1e-4, "batch_size": BATCH, "epochs": 1 + epochs},
                 }
             )
-            work, seconds = flops(config, shape), step_seconds(config, images, epochs)
+            work, seconds = flops(config, shape), step_seconds(config, images)
             # The rate beside each row, as it changes with the machine's clock and its other work.
             share = work / seconds / machine.matrix_rate()
             network = f"conv {'-'.join(map(str, workload.conv))}, {shape[1]}x{shape[2]}x{shape[0]}"
