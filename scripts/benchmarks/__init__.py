@@ -1,0 +1,1 @@
+"""What the README claims in numbers, measured side by side: `scripts/bench`."""
