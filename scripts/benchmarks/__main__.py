@@ -14,6 +14,7 @@ NAMES = {
     "reading": "list of 10,000 trials, --help",
     "efficiency": "epochs that a pruner saves, and what it costs in accuracy",
     "machinery": "the coordinator's CPU time a trial",
+    "gpu": "many trials on one GPU: fused, one by one, and processes that share it",
     "machine": "what the numbers were measured on",
 }
 

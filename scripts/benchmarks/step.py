@@ -26,9 +26,11 @@ from benchmarks import machine
 from benchmarks.contenders import ACTIVATIONS, WORKLOADS
 from cnnsearch import runner
 from cnnsearch.config import Config, from_plain
+from cnnsearch.config.sections import Train
 from cnnsearch.data import Images, prepare
 from cnnsearch.guard import DivergenceGuard
 from cnnsearch.model.shapes import layer_table
+from cnnsearch.process import settle
 from cnnsearch.render.table import Column, Table, print_table
 from cnnsearch.train import train
 
@@ -110,7 +112,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--epochs", type=int, default=7, help=f"measured, of {STEPS} steps each")
     given = parser.parse_args(arguments)
-    runner.settle(1)
+    settle(1, Train())
     print(machine.describe())
     print(f"work: batch {BATCH}, one thread, median of {given.epochs} times {STEPS} steps\n")
     for name in WORKLOADS:
