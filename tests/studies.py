@@ -114,7 +114,8 @@ def multiply(storage: Path, wanted: int) -> None:
             )
             connection.execute(
                 "INSERT INTO trial_user_attributes (trial_id, key, value_json)"
-                " SELECT ?, key, CASE key WHEN 'key' THEN ? WHEN 'point' THEN ? ELSE value_json END"
+                " SELECT ?, key, CASE key WHEN 'begun'"
+                " THEN json_set(value_json, '$.key', ?, '$.point', ?) ELSE value_json END"
                 " FROM trial_user_attributes WHERE trial_id = ?",
-                (copy, f'"{number}"', str(number), source),
+                (copy, str(number), number, source),
             )

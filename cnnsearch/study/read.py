@@ -270,7 +270,7 @@ def _rows(
     for trial_id, key, value in connection.execute(attrs, {**bound, "keys": list(keys)}):
         stored.setdefault(trial_id, {})[key] = json.loads(value)
     for trial_id, number, state, value in connection.execute(trials, bound):
-        yield number, state, value, stored.get(trial_id, {})
+        yield number, state, value, attributes.unfolded(stored.get(trial_id, {}))
 
 
 def _rows_through_optuna(
@@ -288,7 +288,8 @@ def _rows_through_optuna(
             if numbers is None or found.number in numbers:
                 values = found.values  # `.value` of a pruned trial would be its last report
                 attrs = {key: value for key, value in found.user_attrs.items() if key in keys}
-                yield found.number, found.state.name, values[0] if values else None, attrs
+                value = values[0] if values else None
+                yield found.number, found.state.name, value, attributes.unfolded(attrs)
     finally:
         database.engine.dispose()
 

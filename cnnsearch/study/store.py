@@ -24,7 +24,7 @@ from cnnsearch.objective import DIRECTIONS
 from cnnsearch.ranking import last_attempts
 from cnnsearch.records import Params, Start, State, Trial
 from cnnsearch.study import attributes, read, requests
-from cnnsearch.study.database import open_storage, told
+from cnnsearch.study.database import one_transaction, open_storage, told, version_of_others
 from cnnsearch.study.distributions import to_optuna
 from cnnsearch.study.kinds import check_kind
 from cnnsearch.study.lock import StudyLock
@@ -34,6 +34,9 @@ from cnnsearch.study.states import OPTUNA_STATES
 
 # So often a coordinator asks the storage for requests.
 _LOOK_S = 0.5
+# So long reports wait for others, and best for their trial's end, where no pruner asks for them.
+# Five in one transaction: 6.3 -> 3.7 ms of CPU, and one wait for the disk. Readers wait no longer.
+_HELD_S = 0.5
 
 
 class Study:
@@ -56,8 +59,12 @@ class Study:
         self._sampler = make_sampler(self.search.sampler, self.space, config.seed)
         self._pruner = make_pruner(self.search.pruner)
         self._distributions = optuna_distributions(self.space)
-        self._ids: dict[int, int] = {}
+        self._ids: dict[int, int] = {}  # of the running trials
+        self._next = 0  # the number that the next trial will most likely have
+        self._held: dict[int, dict[int, float]] = {}  # reports by trial and step
+        self._held_since = math.inf
         self._looked = -math.inf
+        self._seen: int | None = None  # the version of the file that requests were looked for in
 
     @classmethod
     def claim(
@@ -131,20 +138,14 @@ class Study:
         """Create the running trial of an attempt, in one transaction."""
         started = time.time()
         attrs = {
-            attributes.POINT: start.point,
-            attributes.KEY: start.key,
-            attributes.ATTEMPT: start.attempt,
-            attributes.RUN: self.run,
-            attributes.SEED: start.seed,
-            attributes.PARAMS: dict(start.params),
-            attributes.STARTED: started,
+            attributes.BEGUN: attributes.of_begin(start, self.run, started),
             # The study's config and the parameters would give it too; this is what was run.
             attributes.CONFIG: self.config.at(start.params, start.seed).plain(),
         }
         with told(self.storage):
             trial_id = self._create(start.params, attrs)
-            number = self._database.get_trial_number_from_id(trial_id)
-        self._ids[number] = trial_id
+            number = self._number(trial_id)
+        self._ids[number], self._next = trial_id, number + 1
         return Trial(
             number=number,
             point=start.point,
@@ -160,6 +161,16 @@ class Study:
             seed=start.seed,
             started=started,
         )
+
+    def _number(self, trial_id: int) -> int:
+        """The number of a trial just made: Optuna reads all of it to tell, 1.3 ms; whether it is
+        the next one, 0.3.
+        """
+        with suppress(KeyError):
+            expected = self._database.get_trial_id_from_study_id_trial_number(self._id, self._next)
+            if expected == trial_id:
+                return self._next
+        return self._database.get_trial_number_from_id(trial_id)
 
     def _create(self, params: Params, attrs: Mapping[str, Any]) -> int:
         try:
@@ -192,8 +203,25 @@ class Study:
         }
 
     def report(self, number: int, step: int, value: float) -> None:
-        """Store the objective after an epoch, or its mean after a fold; both count from 1."""
-        with told(self.storage):
+        """Store the objective after an epoch, or its mean after a fold; both count from 1.
+
+        At once where a pruner will ask, else within half a second, see `apply_requests`.
+        """
+        if not self._held:
+            self._held_since = time.monotonic()
+        self._held.setdefault(number, {})[step] = value
+        if self._pruner is not None or time.monotonic() - self._held_since >= _HELD_S:
+            self._write_reports()
+
+    def _write_reports(self) -> None:
+        """Store the reports that are held back, in one transaction."""
+        if self._held:
+            with told(self.storage), one_transaction(self._database):
+                for number in list(self._held):
+                    self._write_reports_of(number)
+
+    def _write_reports_of(self, number: int) -> None:
+        for step, value in self._held.pop(number, {}).items():
             self._database.set_trial_intermediate_value(self._ids[number], step, value)
 
     def should_prune(self, number: int) -> bool:
@@ -209,24 +237,31 @@ class Study:
         return optuna.load_study(study_name=self.name, storage=self._cached)
 
     def finish(self, trial: Trial) -> None:
-        """Store how a running trial ended, see `cnnsearch.ending.ended`.
-
-        The state is written last: until then it counts as running.
-        """
+        """Store how a running trial ended, see `cnnsearch.ending.ended`, in one transaction."""
         trial_id, state = self._ids[trial.number], TrialState[OPTUNA_STATES[trial.state]]
-        with told(self.storage):
+        with told(self.storage), one_transaction(self._database):
+            self._write_reports_of(trial.number)
             for key, content in attributes.of_end(trial).items():
                 self._database.set_trial_user_attr(trial_id, key, content)
             values = None if trial.value is None else [trial.value]
             self._database.set_trial_state_values(trial_id, state, values)
+        del self._ids[trial.number]
 
     def apply_requests(self, every_s: float = _LOOK_S) -> None:
-        """Do what `tag`, `note` and `hide` ask for; at most once in so many seconds."""
+        """Do what `tag`, `note` and `hide` ask for; at most once in so many seconds.
+
+        Store also the reports that have waited long enough: this is called between messages.
+        """
         now = time.monotonic()
+        if now - self._held_since >= _HELD_S:
+            self._write_reports()
         if now - self._looked >= every_s:
             self._looked = now
             with told(self.storage):
-                requests.apply(self._database, self._id)
+                version = version_of_others(self._database)
+                if version != self._seen:  # told before what it tells is read, so nothing is missed
+                    requests.apply(self._database, self._id)
+                    self._seen = version
 
     def _bury_the_dead(self) -> None:
         """Mark what a dead coordinator left running as killed."""
