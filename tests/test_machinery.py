@@ -8,6 +8,7 @@ import random
 import sqlite3
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from cnnsearch import ranking
 from cnnsearch.config.config import Config
 from cnnsearch.executors import Message
 from cnnsearch.plan import remaining
-from cnnsearch.records import Began, Diagnosis, Ended, Outcome, Start, State, Tick, Trial
+from cnnsearch.records import Began, Diagnosis, Ended, Outcome, Start, State, Task, Tick, Trial
 from cnnsearch.render.display import LiveDisplay
 from cnnsearch.render.progress import SearchProgress
 from cnnsearch.render.verdicts import verdict_counts
@@ -49,8 +50,8 @@ class Quick:
     def __init__(self) -> None:
         self.tasks: deque[int] = deque()
 
-    def submit(self, task: object) -> None:
-        self.tasks.append(task.number)  # type: ignore[attr-defined]
+    def submit(self, tasks: Sequence[Task]) -> None:
+        self.tasks.extend(task.number for task in tasks)
 
     def wait(self, timeout: float) -> list[Message]:
         number = self.tasks.popleft()

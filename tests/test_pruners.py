@@ -19,7 +19,7 @@ from cnnsearch.config.config import Config
 from cnnsearch.executors import Lost
 from cnnsearch.executors.inline import InlineExecutor
 from cnnsearch.plan import remaining
-from cnnsearch.records import Epoch, Outcome, State, Trial
+from cnnsearch.records import Epoch, Outcome, Start, State, Trial
 from cnnsearch.search import Coordinator, Limits
 from cnnsearch.space import Range, Space, random_point
 from cnnsearch.study import attributes, read
@@ -51,7 +51,8 @@ def run(study: optuna.Study, values: Sequence[float], seed: int | None = None) -
     """Run a trial with these values; after which step it was pruned."""
     trial = study.ask()
     if seed is not None:
-        trial.set_user_attr(attributes.SEED, seed)
+        begun = attributes.of_begin(Start(0, "0", 1, seed, {}), "run", 0.0)
+        trial.set_user_attr(attributes.BEGUN, begun)
     for step, value in enumerate(values, 1):
         trial.report(value, step)
         if step < len(values) and trial.should_prune():
@@ -76,11 +77,12 @@ def end(
     study.add_trial(trial)
 
 
-def stored(steps: int, folds: int = 1) -> dict[str, Any]:
+def stored(steps: int, folds: int = 1, seed: int = 0) -> dict[str, Any]:
     """What a search stores with a trial and the pruners read."""
     validation = 0.1 if folds == 1 else {"folds": folds}
     config = {"data": {"validation": validation}, "train": {"epochs": steps}}
-    return {attributes.KEY: "0", attributes.CONFIG: config}
+    begun = attributes.of_begin(Start(0, "0", 1, seed, {}), "run", 0.0)
+    return {attributes.BEGUN: begun, attributes.CONFIG: config}
 
 
 @pytest.mark.parametrize("direction", SIGNS)

@@ -141,9 +141,9 @@ class SuccessiveHalvingPruner(BasePruner):
         return 1
 
     def _steps_of(self, trial: FrozenTrial) -> int | None:
-        if attributes.KEY not in trial.user_attrs:
+        config = trial.user_attrs.get(attributes.CONFIG)
+        if config is None:
             return self._steps
-        config = trial.user_attrs[attributes.CONFIG]
         validation = config["data"]["validation"]
         steps = validation["folds"] if isinstance(validation, dict) else config["train"]["epochs"]
         return int(steps)
@@ -218,4 +218,4 @@ def _has_diverged(trial: FrozenTrial) -> bool:
 
 
 def _identity(trial: FrozenTrial) -> int:
-    return int(trial.user_attrs.get(attributes.SEED, trial.number))
+    return int(attributes.unfolded(trial.user_attrs).get(attributes.SEED, trial.number))

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 from cnnsearch import catalog
 from cnnsearch.records import Value
 from cnnsearch.space import Grid, Space, active, trial_seed, unit
-from cnnsearch.study.attributes import POINT
+from cnnsearch.study.attributes import POINT, unfolded
 from cnnsearch.study.distributions import distribution_of, from_optuna, parameter_of, to_optuna
 
 
@@ -157,4 +157,4 @@ def optuna_distributions(space: Space) -> Mapping[str, BaseDistribution]:
 
 
 def _point(trial: FrozenTrial) -> int:
-    return int(trial.user_attrs.get(POINT, trial.number))
+    return int(unfolded(trial.user_attrs).get(POINT, trial.number))
