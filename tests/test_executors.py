@@ -278,3 +278,23 @@ def test_what_a_failed_trial_says_is_in_its_log(tmp_path: Path) -> None:
         assert outcome.reason in Path(bad.folder, "log.txt").read_text()
     finally:
         executor.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_workers_begin_with_huge_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the user has tuned glibc otherwise; this process stays as it was."""
+    for tuned in (None, "glibc.malloc.check=0"):
+        monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+        if tuned is not None:
+            monkeypatch.setenv("GLIBC_TUNABLES", tuned)
+        executor = LocalExecutor(1, tmp_path)
+        try:
+            [worker] = executor._workers
+            while not worker.ready:
+                executor.wait(1)
+            environment = Path(f"/proc/{worker.process.pid}/environ").read_bytes().split(b"\0")
+        finally:
+            executor.close()
+        expected = f"GLIBC_TUNABLES={tuned or 'glibc.malloc.hugetlb=1'}".encode()
+        assert expected in environment
+        assert os.environ.get("GLIBC_TUNABLES") == tuned

