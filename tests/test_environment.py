@@ -70,6 +70,7 @@ def test_a_trial_keeps_what_made_it(jobs: str, tmp_path: Path) -> None:
             "torch": version("torch"),
             "device": "cpu",
             "threads": 1,
+            "fused": 1,
             "data": load(Data(name="digits")).fingerprint,
             "commit": head,
         }

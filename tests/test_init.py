@@ -26,7 +26,7 @@ def drawn(
     model = build(section, IMAGE, 10)
     with torch.no_grad():
         for tensor in [*model.parameters(), *model.buffers()]:
-            tensor.fill_(7 if tensor.dtype == torch.int64 else garbage)
+            tensor.fill_(garbage if tensor.is_floating_point() else 7)
     initialise(model, scheme, Generator().manual_seed(seed), images())
     return model
 
