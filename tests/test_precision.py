@@ -57,6 +57,8 @@ def test_parameters_and_losses_stay_float32() -> None:
 FAULTS = """
 import resource
 import torch
+from cnnsearch.config.sections import Train
+from cnnsearch.process import settle
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
