@@ -13,6 +13,7 @@ NAMES = {
     "diverging": "steps wasted on trials that diverge",
     "reading": "list of 10,000 trials, --help",
     "efficiency": "epochs that a pruner saves, and what it costs in accuracy",
+    "accuracy": "time to an accuracy with asha, against the plain script",
     "machinery": "the coordinator's CPU time a trial",
     "gpu": "many trials on one GPU: fused, one by one, and processes that share it",
     "machine": "what the numbers were measured on",

@@ -82,10 +82,26 @@ def load(data: str, root: str, wanted: tuple[int, ...]) -> Any:
     return Decoded(datasets.ImageFolder(folder, transform=np.asarray), list(wanted))
 
 
+def initialise(layer: nn.Conv2d | nn.Linear, init: str) -> None:
+    """Draw a layer's weights; biases are 0."""
+    fan_in = layer.weight[0].numel()
+    if init == "zeros":
+        nn.init.zeros_(layer.weight)
+    elif init.startswith("normal:"):
+        nn.init.normal_(layer.weight, std=float(init.removeprefix("normal:")))
+    elif init == "xavier":
+        nn.init.normal_(layer.weight, std=fan_in**-0.5)
+    else:
+        nn.init.kaiming_normal_(layer.weight)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+
+
 def make_model(
-    work: dict[str, Any], shape: tuple[int, ...], activation: str, batchnorm: bool
+    work: dict[str, Any], shape: tuple[int, ...], params: dict[str, Any]
 ) -> nn.Sequential:
     """conv-[batch norm]-activation-pool for each conv layer, then the fully connected ones."""
+    activation, batchnorm = params["activation"], params["batchnorm"]
     pieces = 2 if activation == "maxout" else 1
     chosen: Callable[[], nn.Module] = ACTIVATIONS.get(activation, Maxout)
     layers: list[nn.Module] = []
@@ -107,9 +123,7 @@ def make_model(
     layers.append(nn.Linear(features, work["classes"]))
     for layer in layers:
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(layer.weight)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
+            initialise(layer, params.get("init", "he"))
     return nn.Sequential(*layers)
 
 
@@ -122,7 +136,7 @@ def train(
     train_loader = DataLoader(Subset(dataset, work["train"]), work["batch_size"], shuffle=True)
     validation_loader = DataLoader(Subset(dataset, work["validation"]), work["batch_size"])
     image, _ = dataset[work["train"][0]]
-    model = make_model(work, image.shape, params["activation"], params["batchnorm"])
+    model = make_model(work, image.shape, params)
     optimizer = torch.optim.SGD(model.parameters(), lr=params["lr"], momentum=0.9)
     trained = validated = 0
     done: dict[str, Any] = {}
@@ -140,7 +154,6 @@ def train(
             for images, labels in validation_loader:
                 correct += int((model(images).argmax(dim=1) == labels).sum())
                 validated += len(labels)
-        assert math.isfinite(loss.item())
         done = {
             "epochs": epoch + 1,
             "accuracy": correct / len(work["validation"]),
@@ -152,29 +165,48 @@ def train(
     return done
 
 
+def sampler(work: dict[str, Any]) -> optuna.samplers.BaseSampler:
+    """The whole grid, or where points are given nothing but them."""
+    if "points" in work:
+        return optuna.samplers.RandomSampler(seed=0)
+    return optuna.samplers.GridSampler(work["grid"], seed=0)
+
+
 def main() -> None:
-    """Search the grid and write what each trial did."""
+    """Search the grid, or the points that are given, and write what each trial did."""
     work = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    results = []
+    results, points = [], work.get("points", [])
 
     def objective(trial: optuna.Trial) -> float:
         params = {
-            "lr": trial.suggest_float("lr", 1e-5, 1.0, log=True),
-            "activation": trial.suggest_categorical("activation", work["grid"]["activation"]),
-            "batchnorm": trial.suggest_categorical("batchnorm", work["grid"]["batchnorm"]),
+            "lr": trial.suggest_float("lr", 1e-5, 10.0, log=True),
+            **{
+                name: trial.suggest_categorical(name, choices)
+                for name, choices in work["grid"].items()
+                if name != "lr"
+            },
         }
-        done = train(params, work, lambda d: trial.report(d["accuracy"], d["epochs"]))
-        results.append({"params": params, **done})
+        reached = []
+
+        def report(done: dict[str, Any]) -> None:
+            trial.report(done["accuracy"], done["epochs"])
+            reached.append([time.time(), done["accuracy"]])
+
+        done = train(params, work, report)
+        results.append({"params": params, **done, **({"reached": reached} if points else {})})
         return float(done["accuracy"])
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # No pruner: all contenders train every trial to its end.
     study = optuna.create_study(
         direction="maximize",
-        sampler=optuna.samplers.GridSampler(work["grid"], seed=0),
+        sampler=sampler(work),
         pruner=optuna.pruners.NopPruner(),
     )
-    study.optimize(objective, n_trials=math.prod(map(len, work["grid"].values())))
+    for point in points:
+        study.enqueue_trial(point)
+    count = len(points) or math.prod(map(len, work["grid"].values()))
+    study.optimize(objective, n_trials=count)
     Path(sys.argv[2]).write_text(json.dumps(results), encoding="utf-8")
 
 
