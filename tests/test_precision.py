@@ -1,10 +1,7 @@
-"""With how many digits a trial computes, and what a process is settled to."""
+"""With how many digits a trial computes."""
 
 from __future__ import annotations
 
-import platform
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -52,32 +49,3 @@ def test_parameters_and_losses_stay_float32() -> None:
     assert layer.weight.dtype is torch.float32
     assert layer.weight.grad is not None
     assert layer.weight.grad.dtype is torch.float32
-
-
-FAULTS = """
-import resource
-import torch
-from cnnsearch.config.sections import Train
-from cnnsearch.process import settle
-
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.ones(8 << 20)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-before = [faults(), faults()][1]
-settle(1, Train())
-print(before, [faults(), faults()][1])
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="malloc of another C library")
-def test_freed_memory_is_kept() -> None:
-    """A second tensor of 32 MB costs no page faults, as it did before. In a process of its own, as
-    a worker is: other threads than the first take their memory elsewhere."""
-    done = subprocess.run(
-        [sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True
-    )
-    before, after = map(int, done.stdout.split())
-    assert before > 1000
-    assert after < 100

@@ -169,10 +169,11 @@ class LocalExecutor:
 def _huge_pages() -> Iterator[None]:
     """Let a process that starts meanwhile have its tensors in pages of 2 MB, where that is glibc's.
 
-    With pages of 4 KB a processor spends much of its time on finding them. A step of conv 32-64 on
-    32x32x3, batch 128, one thread: 64 instead of 67 ms with batch norm, 110 instead of 117 ms with
-    maxout; conv 16-32 on 28x28 with relu: 12.8 instead of 13.3 ms. It can be set only before a
-    process begins.
+    Large tensors are given back to the system as soon as they are freed, and with pages of 4 KB
+    each step pays for 4,096 page faults a tensor of 16 MB. A step of conv 32-64 on 32x32x3, batch
+    128, one thread: relu 45 instead of 48 ms, with batch norm 59 instead of 65, prelu 70 instead of
+    77, maxout 105 instead of 112. To keep freed memory (mallopt) gained nothing beside it. It can
+    be set only before a process begins.
     """
     before = os.environ.get(_TUNABLES)
     if before is None:

@@ -57,6 +57,7 @@ class Work:
         jobs: trials at once, where a contender runs several.
         decoded: the plain script decodes its images once; without effect on MNIST.
         reuse: Ray Tune keeps its processes from trial to trial, which is not its default.
+        precision: of cnnsearch; the others compute in float32.
     """
 
     workload: Workload
@@ -67,6 +68,7 @@ class Work:
     jobs: int = 2
     decoded: bool = False
     reuse: bool = False
+    precision: str = "fp32"
 
     @property
     def validation(self) -> int:
@@ -91,7 +93,7 @@ class Work:
             "device": "cpu",
             "data": {**data, "limit": self.images, "validation": self.validation},
             "model": {"conv": [*self.workload.conv], "hidden": [*self.workload.hidden]},
-            "train": {"epochs": self.epochs},
+            "train": {"epochs": self.epochs, "precision": self.precision},
             "search": {"sampler": "grid", "at": "last"},
             "space": self.grid,
         }
@@ -137,7 +139,8 @@ def cnnsearch(work: Work, folder: Path) -> Run:
         trials.append(
             Trained(trial.params, trial.epochs, trained, validated, trial.value, trial.seconds)
         )
-    return Run(f"cnnsearch run -j {work.jobs}", seconds, work.jobs, tuple(trials))
+    lower = "" if work.precision == "fp32" else f", {work.precision}"
+    return Run(f"cnnsearch run -j {work.jobs}{lower}", seconds, work.jobs, tuple(trials))
 
 
 def plain(work: Work, folder: Path) -> Run:

@@ -65,6 +65,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--against", choices=CONTENDERS, nargs="+", default=list(CONTENDERS))
     parser.add_argument("--decoded", action="store_true", help="the plain script decodes once")
     parser.add_argument("--reuse", action="store_true", help="Ray Tune keeps its processes")
+    parser.add_argument("--precision", default="fp32", help="of cnnsearch; fp32 is equal work")
     parser.add_argument("--quick", action="store_true", help="few images, one learning rate")
     given = parser.parse_args(arguments)
     if given.root is None and given.workload == "cifar10":
@@ -84,6 +85,7 @@ def work_of(given: argparse.Namespace) -> Work:
         given.jobs,
         given.decoded,
         given.reuse,
+        given.precision,
     )
 
 
