@@ -42,7 +42,7 @@ class Workload:
 
 
 WORKLOADS = {
-    "mnist": Workload("MNIST", "mnist", (16, 32), (64,), (0.001, 0.005)),
+    "mnist": Workload("MNIST", "mnist", (16, 32), (64,), (0.001, 0.003)),
     "cifar10": Workload("CIFAR-10 images", "image_folder", (32, 64), (128,), (0.0005, 0.002)),
 }
 
