@@ -138,8 +138,9 @@ def test_memory_of_a_process_is_read(tmp_path: Path) -> None:
     before = memory.reading(os.getpid())
     images = np.memmap(kept / "train.bin", np.uint8, mode="c")
     assert int(images.sum()) == 0
-    block = np.ones(20_000_000, np.uint8)
+    # Much, as what a process shares with others that come and go moves by some MB.
+    block = np.ones(200_000_000, np.uint8)
     after = memory.reading(os.getpid())
-    assert len(block) == 20_000_000
+    assert len(block) == 200_000_000
     assert after.shared - before.shared == pytest.approx(8, abs=0.2)
-    assert after.own - before.own == pytest.approx(20, abs=2)
+    assert after.own - before.own == pytest.approx(200, abs=10)
