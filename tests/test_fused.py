@@ -242,46 +242,49 @@ def test_every_precision_together_is_that_alone(precision: str) -> None:
 # Faults that a fused trainer can have, planted: each must show.
 
 
-def _shared_slope(monkeypatch: pytest.MonkeyPatch) -> Case:
-    """One prelu slope for all slots."""
+def _after_backward(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], None]) -> None:
+    """Do something to the network after each backward pass."""
     backward = fused_network.FusedNetwork.backward
 
-    def shared(self: Any, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def changed(self: Any, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         found = backward(self, images, labels)
-        for name, grad in self.grads.items():
-            if "prelu" in name:
-                self.grads[name] = grad.mean(0, keepdim=True).expand_as(grad)
+        change(self)
         return found
 
-    monkeypatch.setattr(fused_network.FusedNetwork, "backward", shared)
+    monkeypatch.setattr(fused_network.FusedNetwork, "backward", changed)
+
+
+def _shared_slope(monkeypatch: pytest.MonkeyPatch) -> Case:
+    """One prelu slope for all slots."""
+
+    def share(network: Any) -> None:
+        for name, grad in network.grads.items():
+            if "prelu" in name:
+                network.grads[name] = grad.mean(0, keepdim=True).expand_as(grad)
+
+    _after_backward(monkeypatch, share)
     return ("prelu", "none", "he", "sgd")
 
 
 def _mean_loss(monkeypatch: pytest.MonkeyPatch) -> Case:
     """The mean of the trials' losses instead of their sum: gradients divided by T."""
-    backward = fused_network.FusedNetwork.backward
 
-    def averaged(self: Any, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        found = backward(self, images, labels)
-        self.grads = {name: grad / len(grad) for name, grad in self.grads.items()}
-        return found
+    def average(network: Any) -> None:
+        network.grads = {name: grad / len(grad) for name, grad in network.grads.items()}
 
-    monkeypatch.setattr(fused_network.FusedNetwork, "backward", averaged)
+    _after_backward(monkeypatch, average)
     return ("relu", "none", "he", "sgd")
 
 
 def _shared_average(monkeypatch: pytest.MonkeyPatch) -> Case:
     """One running average for all slots."""
-    backward = fused_network.FusedNetwork.backward
 
-    def shared(self: Any, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        found = backward(self, images, labels)
-        for name, buffer in self.buffers.items():
+    def share(network: Any) -> None:
+        for name, buffer in network.buffers.items():
             if "running" in name:
                 buffer.copy_(buffer.mean(0, keepdim=True).expand_as(buffer))
-        return found
 
-    monkeypatch.setattr(fused_network.FusedNetwork, "backward", shared)
+    _after_backward(monkeypatch, share)
     return ("relu", "before", "he", "sgd")
 
 

@@ -144,7 +144,7 @@ def test_tpe_and_folds_are_not_fused(change: dict[str, Any]) -> None:
     searched(config, 3, executor)
     assert set(executor.sizes) == {1}
     ready = examine(config, lambda _: None, "x")
-    assert fused_size([config.at({}, 0)], replace(config, fuse=4), ready, 1) == 1
+    assert fused_size(lambda: [config.at({}, 0)], replace(config, fuse=4), ready, 1) == 1
 
 
 def singles(count: int, **train: Any) -> list[Config]:
@@ -217,7 +217,11 @@ def test_the_size_that_costs_least() -> None:
 def test_sizes_of_a_config() -> None:
     """On a CPU only where the config says so."""
     config = digits_config()
-    ready, runs = examine(config, lambda _: None, "x"), [config.at({}, 0)]
+    ready = examine(config, lambda _: None, "x")
+
+    def runs() -> list[Config]:
+        return [config.at({}, 0)]
+
     assert fused_size(runs, replace(config, fuse="auto"), ready, 1) == 1
     assert fused_size(runs, replace(config, fuse=False), ready, 1) == 1
     assert fused_size(runs, replace(config, fuse=7), ready, 1) == 7

@@ -202,7 +202,8 @@ def _search(request: Request, ready: Preflight, study: Study, interruption: Inte
         return
     tasks = len(starts) * config.data.folds
     jobs = number_of_jobs(request.jobs, ready, config.threads, tasks)
-    fused = min(fused_size(samples(config, request.count), config, ready, jobs), len(starts))
+    size = fused_size(lambda: samples(config, request.count), config, ready, jobs)
+    fused = min(size, len(starts))
     if fused > 1:
         say(f"{config.study}: up to {fused} trials are trained as one batched network")
     executor = make_executor(jobs, workers_folder(config.study))

@@ -39,7 +39,9 @@ class Timed:
     memory: int
 
 
-def fused_size(configs: Sequence[Config], search: Config, ready: Preflight, jobs: int) -> int:
+def fused_size(
+    runs: Callable[[], Sequence[Config]], search: Config, ready: Preflight, jobs: int
+) -> int:
     """At most so many trials are to be trained together; 1 for each alone.
 
     As many as the config says; where it says `auto`, on CUDA, what a short timing of one of its
@@ -47,18 +49,19 @@ def fused_size(configs: Sequence[Config], search: Config, ready: Preflight, jobs
     one by one, and points of tpe come one by one.
 
     Args:
-        configs: single runs that stand for the search.
+        runs: gives single runs that stand for the search, drawn only where one is timed.
         search: its config.
         jobs: workers that share the device.
     """
     assert search.search is not None
     one_by_one = catalog.SAMPLERS[search.search.sampler].sequential or search.data.folds > 1
-    if search.fuse is False or one_by_one or not configs:
+    if search.fuse is False or one_by_one:
         return 1
     if search.fuse != "auto":
         return search.fuse
     if ready.device.type != "cuda":
         return 1
+    configs = runs()
     config = configs[len(configs) // 2]
     memory, _ = torch.cuda.mem_get_info(ready.device)
     limit = int(_FILLED * memory / max(1, jobs))
