@@ -45,7 +45,11 @@ ACTIVATIONS = _table(
         Activation("leaky_relu", "max(0.01 x, x)", "torch.nn:LeakyReLU", {"negative_slope": 0.01}),
         # One learned slope a layer; it may turn negative, hence not monotone.
         Activation(
-            "prelu", "max(a x, x), slope a learned", "torch.nn:PReLU", monotone=False, learned=1
+            "prelu",
+            "max(a x, x), slope a learned",
+            "cnnsearch.model.activations:PReLU",
+            monotone=False,
+            learned=1,
         ),
         Activation("elu", "x above 0, exp(x) - 1 below", "torch.nn:ELU"),
         Activation(

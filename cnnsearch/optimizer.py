@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import math
 import pkgutil
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
 
 import torch
 from torch import nn
@@ -23,7 +23,7 @@ def make_optimizer(model: nn.Module, section: Train) -> Optimizer:
     if not arguments.get("momentum"):
         # Without momentum there is no velocity to look ahead with, and torch refuses the pair.
         arguments.pop("nesterov", None)
-    target = pkgutil.resolve_name(row.target)
+    target = _without_dynamo(pkgutil.resolve_name(row.target))
     if "fused" in inspect.signature(target).parameters:
         # One pass over each parameter. A step of a small CNN on digits, batch 64, one thread:
         # adam 1.36 -> 1.24 ms, adamw 1.36 -> 1.13 ms, sgd the same.
@@ -37,6 +37,22 @@ def make_optimizer(model: nn.Module, section: Train) -> Optimizer:
     optimizer = target(groups, lr=section.lr, **arguments)
     assert isinstance(optimizer, Optimizer)
     return optimizer
+
+
+@cache
+def _without_dynamo(target: type[Optimizer]) -> Callable[..., Optimizer]:
+    """A class of torch's optimizers that does not load torch.compile, which nothing here uses.
+
+    Its methods are wrapped to be left alone by torch._dynamo, and load it, with sympy and 800
+    modules more, when they are first called: 1.3 s and 67 MB of every process.
+    """
+    methods = {name: getattr(target, name) for name in dir(target)}
+    bare = {
+        name: torch.no_grad()(inspect.unwrap(method))  # which the wrapper of `step` does too
+        for name, method in methods.items()
+        if inspect.isfunction(method) and hasattr(method, "__wrapped__")
+    }
+    return type(target.__name__, (target,), bare)
 
 
 def decayed(model: nn.Module) -> Iterator[nn.Parameter]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -152,3 +154,20 @@ class TestLearningRate:
                     parameter.sub_(rates[-1] * parameter.grad)
         assert [result.lr for result in epochs] == rates[2::3]
         torch.testing.assert_close(list(model.parameters()), list(expected.parameters()))
+
+
+@pytest.mark.parametrize("name", catalog.OPTIMIZERS)
+def test_a_trial_does_without_torch_compile(name: str) -> None:
+    """It would load for a second and take 67 MB of each worker."""
+    code = f"""
+import sys
+from cnnsearch import runner
+from cnnsearch.config import from_plain
+data = {{"name": "digits", "limit": 40, "validation": 20}}
+train = {{"epochs": 1, "optimizer": {name!r}}}
+*_, outcome = runner.run(from_plain({{"study": "s", "data": data, "train": train}}))
+assert outcome.state == "complete", outcome
+print({{"torch._dynamo", "sympy"}} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
