@@ -126,9 +126,10 @@ def _run_stage(chain: Chain, stage: _Stage, ready: Preflight, interruption: Inte
         say(f"stage {stage.number} of {chain.length}, {stage_line(done.summary)}; done before")
         return done
     _say_stage(chain, stage)
-    searching.announce(request, ready)  # makes the folders
-    _write_stage(chain, stage)
-    return searching.search(request, ready, interruption)
+    with searching.started(request, ready) as executor:
+        searching.announce(request, ready)
+        _write_stage(chain, stage)
+        return searching.search(request, ready, executor, interruption)
 
 
 def _stage(request: Request, chain: Chain, number: int, before: Request | None) -> _Stage:

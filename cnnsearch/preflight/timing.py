@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 
 import torch
 
@@ -19,8 +19,8 @@ from cnnsearch.process import settle
 from cnnsearch.records import Params
 from cnnsearch.train import Batches, train
 
-# A trial's time is read off epochs of so many steps.
-_TIMED_STEPS = (2, 6)
+# A trial's time is read off epochs of so many steps, after one of a single step to warm up.
+_TIMED_STEPS = (1, 4)
 
 
 def default_jobs(device: torch.device, threads: int) -> int:
@@ -52,59 +52,68 @@ def _fold_seconds(config: Config, ready: Preflight) -> float | None:
     Fixed is one batch of the validation split, for which all are counted.
     """
     whole = data.prepare(ready.images, config.data, ready.device)
-    few, more = (FewSteps(whole, steps) for steps in _TIMED_STEPS)
-    short, long = (
-        _epoch_seconds(config, few, ready.device),
-        _epoch_seconds(config, more, ready.device),
-    )
-    if short is None or long is None:
+    times = _epoch_seconds(config, whole)
+    if times is None:
         return None
+    short, long = times
     batch = config.train.batch_size
-    added = more.steps(batch) - few.steps(batch)
-    if not added:  # the whole epoch was timed
+    few, more = (min(steps, whole.steps(batch)) for steps in _TIMED_STEPS)
+    if few == more:  # the whole epoch was timed
         return config.train.epochs * long
-    step = max(0.0, long - short) / added
-    fixed = max(0.0, long - step * more.steps(batch))
+    step = max(0.0, long - short) / (more - few)
+    fixed = max(0.0, long - step * more)
     validations = math.ceil(whole.validation_size / whole.evaluation_batch)
     return config.train.epochs * (whole.steps(batch) * step + validations * fixed)
 
 
-def _epoch_seconds(config: Config, few: FewSteps, device: torch.device) -> float | None:
-    """The faster of two epochs over a few steps, after one to warm up; None if it diverges."""
+def _epoch_seconds(config: Config, whole: data.TrialData) -> list[float] | None:
+    """Of an epoch of each of the numbers of steps; None if it diverges.
+
+    Where one thread computes this is its CPU time: workers that load torch meanwhile do not count.
+    """
     harmless: Params = {"lr": 1e-6, "epochs": 3, "warmup_epochs": 0.0, "init": "he"}
     config = config.at(harmless, config.seed)
-    guard = DivergenceGuard(few.whole.classes, None, 10**9)
+    guard = DivergenceGuard(whole.classes, None, 10**9)
     order = torch.Generator().manual_seed(config.seed)
     settle(config.threads, config.train)
+    alone = whole.device.type == "cpu" and config.threads == 1
+    clock = time.thread_time if alone else time.perf_counter
     try:
-        network = runner.make_network(config, few.whole, device)
-        epochs = list(train(network, few, config.train, guard, order))
+        network = runner.make_network(config, whole, whole.device)
+        lengths = FewSteps(whole, _TIMED_STEPS[0], _TIMED_STEPS)
+        looked = [clock() for _ in train(network, lengths, config.train, guard, order)]
     except (Diverged, RuntimeError):  # out of memory among them: the trial itself will say so
         return None
-    return min(epoch.seconds for epoch in epochs[1:])
+    return [after - before for before, after in pairwise(looked)]
 
 
-@dataclass(frozen=True)
 class FewSteps:
     """The first batches of a data set in the place of all, and one of the validation split."""
 
-    whole: data.TrialData
-    count: int
+    def __init__(self, whole: data.TrialData, count: int, then: Sequence[int] = ()) -> None:
+        """Give so many batches in the first epoch, and in those after it as `then` says."""
+        self.whole = whole
+        self._count = count
+        self._then = iter(then)
 
     def steps(self, batch_size: int) -> int:
-        """Batches of an epoch."""
-        return min(self.count, self.whole.steps(batch_size))
+        """Batches of the next epoch."""
+        return min(self._count, self.whole.steps(batch_size))
 
     def batches(self, batch_size: int, generator: torch.Generator) -> Batches:
         """The first ones of a new order."""
-        return islice(self.whole.batches(batch_size, generator), self.count)
+        return islice(self.whole.batches(batch_size, generator), self._next())
 
     def epoch(self, batch_size: int, generators: Sequence[torch.Generator]) -> Epoch:
         """Those of a group."""
         epoch = self.whole.epoch(batch_size, generators)
-        epoch.bounds = epoch.bounds[: self.count]
+        epoch.bounds = epoch.bounds[: self._next()]
         return epoch
 
     def validation_batches(self, size: int | None = None) -> Batches:
         """One batch for all."""
         return islice(self.whole.validation_batches(size), 1)
+
+    def _next(self) -> int:
+        now, self._count = self._count, next(self._then, self._count)
+        return now
