@@ -14,6 +14,7 @@ from cnnsearch.commands import searching
 from cnnsearch.commands.export import with_whole_root
 from cnnsearch.commands.files import write_whole
 from cnnsearch.commands.places import check_family, check_place
+from cnnsearch.commands.running import begin_workers
 from cnnsearch.commands.searching import Found, Request
 from cnnsearch.config import Config, from_plain, to_yaml
 from cnnsearch.errors import InputError
@@ -60,6 +61,7 @@ def run(request: Request, as_json: bool) -> int:
     """Run what remains of a chain; its last word names the best trial and the final file."""
     chain = Chain(request.config)
     _check_begun(request, chain)
+    begin_workers(request.jobs)
     readies = _examined(request, chain)
     found: list[Found] = []
     with Interruption() as interruption:
@@ -126,10 +128,9 @@ def _run_stage(chain: Chain, stage: _Stage, ready: Preflight, interruption: Inte
         say(f"stage {stage.number} of {chain.length}, {stage_line(done.summary)}; done before")
         return done
     _say_stage(chain, stage)
-    with searching.started(request, ready) as executor:
-        searching.announce(request, ready)
-        _write_stage(chain, stage)
-        return searching.search(request, ready, executor, interruption)
+    searching.announce(request, ready)  # makes the folders
+    _write_stage(chain, stage)
+    return searching.search(request, ready, interruption)
 
 
 def _stage(request: Request, chain: Chain, number: int, before: Request | None) -> _Stage:

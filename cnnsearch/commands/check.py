@@ -64,13 +64,17 @@ def command(
       cnnsearch check configs/digits.yaml --smoke
       cnnsearch check configs/digits.yaml --lr-range --plot
     """
+    from cnnsearch.commands.running import begin_workers
     from cnnsearch.config import load_with_notes
-    from cnnsearch.preflight import estimate_seconds, examine, networks
     from cnnsearch.render import output
     from cnnsearch.render.talk import say
 
     _check_together(smoke, lr_range, plot)
     config, notes = load_with_notes(file, sets, trials)
+    if smoke:
+        begin_workers(jobs)
+    from cnnsearch.preflight import estimate_seconds, examine, networks
+
     for note in notes:
         say(note)
     ready = examine(config, say, file, sets)

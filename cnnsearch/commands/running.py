@@ -44,6 +44,18 @@ def number_of_jobs(asked: int | None, ready: Preflight, threads: int, waiting: i
     return min(default_jobs(ready.device, threads) if asked is None else asked, waiting)
 
 
+def begin_workers(jobs: int | None) -> None:
+    """Let what workers need be loaded, while this process loads and looks at the same.
+
+    Args:
+        jobs: see `make_executor`; None: some.
+    """
+    from cnnsearch.executors import processes
+
+    if jobs != 0:
+        processes.prepare()
+
+
 def make_executor(jobs: int, folder: Path) -> Executor:
     """Workers.
 

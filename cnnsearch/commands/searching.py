@@ -5,8 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import click
 
 from cnnsearch import ranking
 from cnnsearch.commands.running import (
+    begin_workers,
     make_display,
     make_executor,
     make_folder,
@@ -21,7 +21,6 @@ from cnnsearch.commands.running import (
 )
 from cnnsearch.config import Config, duration, is_study_name, load, study_name
 from cnnsearch.errors import InputError
-from cnnsearch.executors import Executor
 from cnnsearch.interruption import Interruption
 from cnnsearch.plan import planned, remaining, samples
 from cnnsearch.records import Start, State, StudySummary, Trial
@@ -106,11 +105,11 @@ def read_request(
 def run(request: Request) -> Found:
     """Run the search and tell how it ended."""
     check_resume(request.storage, request.config)
+    begin_workers(request.jobs)
     ready = examined(request)
-    with started(request, ready) as executor:
-        announce(request, ready)
-        with Interruption() as interruption:
-            found = search(request, ready, executor, interruption)
+    announce(request, ready)
+    with Interruption() as interruption:
+        found = search(request, ready, interruption)
     interrupted = interruption.happened()
     told = closing(found.summary, found.trials, request.count, request.again, interrupted)
     for line in told:
@@ -118,41 +117,14 @@ def run(request: Request) -> Found:
     return found
 
 
-@contextmanager
-def started(request: Request, ready: Preflight) -> Iterator[Executor | None]:
-    """Workers for what waits, which load torch while the caller goes on; None where nothing waits.
-
-    Makes the folder of their logs, and writes nothing else.
-    """
-    left = len(waiting(request))
-    make_folder(request.config)
-    if not left:
-        yield None
-        return
-    executor = make_executor(_jobs(request, ready, left), workers_folder(request.config.study))
-    try:
-        yield executor
-    finally:
-        executor.close()
-
-
-def _jobs(request: Request, ready: Preflight, left: int) -> int:
-    """Workers for so many trials."""
-    tasks = left * request.config.data.folds
-    return number_of_jobs(request.jobs, ready, request.config.threads, tasks)
-
-
-def search(
-    request: Request, ready: Preflight, executor: Executor | None, interruption: Interruption
-) -> Found:
+def search(request: Request, ready: Preflight, interruption: Interruption) -> Found:
     """Run what remains of a search, without a last word."""
     fingerprint = ready.images.fingerprint
     study = Study.claim(request.storage, request.config, fingerprint, request.count)
     try:
         if request.stage is not None:
             study.keep_stage(request.stage)
-        if executor is not None:
-            _search(request, ready, study, executor, interruption)
+        _search(request, ready, study, interruption)
     finally:
         study.release()
     found = as_found(request)
@@ -202,12 +174,13 @@ def document(found: Found) -> dict[str, Any]:
 
 
 def announce(request: Request, ready: Preflight) -> None:
-    """Say what is about to run."""
+    """Say what is about to run, and make its folder; nothing else is written before."""
     from cnnsearch.preflight import estimate_seconds, warnings
 
     starts = waiting(request)
     left = len(starts)
-    jobs = _jobs(request, ready, left)
+    tasks = left * request.config.data.folds
+    jobs = number_of_jobs(request.jobs, ready, request.config.threads, tasks)
     seconds = None
     if left and is_estimated(request.config):
         each = estimate_seconds(samples(request.config, request.count), ready)
@@ -217,27 +190,30 @@ def announce(request: Request, ready: Preflight) -> None:
     if left and request.config.diagnose:
         for line in warnings(request.config, ready, [start.params for start in starts]):
             say(line)
+    make_folder(request.config)
 
 
-def _search(
-    request: Request,
-    ready: Preflight,
-    study: Study,
-    executor: Executor,
-    interruption: Interruption,
-) -> None:
+def _search(request: Request, ready: Preflight, study: Study, interruption: Interruption) -> None:
     from cnnsearch.preflight import fused_size
     from cnnsearch.search import Coordinator, Limits
 
     config = request.config
     before = study.trials()
     starts = remaining(config, before, request.count, request.retry_failed)
-    size = fused_size(lambda: samples(config, request.count), config, ready, executor.slots)
-    fused = max(1, min(size, len(starts)))
+    if not starts:
+        return
+    tasks = len(starts) * config.data.folds
+    jobs = number_of_jobs(request.jobs, ready, config.threads, tasks)
+    size = fused_size(lambda: samples(config, request.count), config, ready, jobs)
+    fused = min(size, len(starts))
     if fused > 1:
         say(f"{config.study}: up to {fused} trials are trained as one batched network")
-    limits = Limits(request.timeout_s, fused, interruption.happened)
-    coordinator = Coordinator(study, config, executor, limits)
-    with make_display(config, before, request.count, executor.slots * fused) as display:
-        for event in coordinator.run(starts):
-            display.show(event)
+    executor = make_executor(jobs, workers_folder(config.study))
+    try:
+        limits = Limits(request.timeout_s, fused, interruption.happened)
+        coordinator = Coordinator(study, config, executor, limits)
+        with make_display(config, before, request.count, executor.slots * fused) as display:
+            for event in coordinator.run(starts):
+                display.show(event)
+    finally:
+        executor.close()

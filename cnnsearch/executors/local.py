@@ -1,24 +1,19 @@
-"""Trials in spawned processes of this machine, which live on from trial to trial."""
+"""Trials in processes of this machine, which live on from trial to trial."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
+from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.executors import Lost, Message
-from cnnsearch.executors.worker import LOG, READY, STOP_SIGNALS, serve
+from cnnsearch.executors import Lost, Message, processes
+from cnnsearch.executors.worker import LOG, READY, serve
 from cnnsearch.records import Outcome, State, Task
 
 _TAIL_LINES = 5
-_TUNABLES = "GLIBC_TUNABLES"
 _GIVE_UP_STARTS = 3
 
 
@@ -26,22 +21,15 @@ class _Worker:
     """One process with its pipe and its tasks that have not ended."""
 
     def __init__(self, log: Path) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = processes.context()
         ours, theirs = context.Pipe()
         self.log = log
         self.connection: Connection = ours
-        self.process: SpawnProcess = context.Process(
-            target=serve, args=(theirs, str(log)), daemon=True
+        self.process = context.Process(
+            target=serve, args=(theirs, str(log), dict(os.environ)), daemon=True
         )
-        # Blocked until the worker ignores them: a Ctrl-C while it starts would look like its death.
-        # The tracker first: its start, which would come with the first worker's, unblocks them.
-        resource_tracker.ensure_running()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-        try:
-            with _huge_pages():
-                self.process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with processes.beginning():
+            self.process.start()
         theirs.close()
         self.ready = False
         self.tasks: dict[int, Task] = {}
@@ -58,7 +46,7 @@ class LocalExecutor:
     """`jobs` worker processes; one that dies is replaced, and so is one whose trial failed."""
 
     def __init__(self, jobs: int, folder: Path) -> None:
-        """Start the workers at once, so that they load torch while the caller goes on.
+        """Start the workers at once.
 
         Args:
             folder: where workers log what they print while they run no trial.
@@ -163,26 +151,6 @@ class LocalExecutor:
             if number in worker.tasks:
                 return worker
         return None
-
-
-@contextmanager
-def _huge_pages() -> Iterator[None]:
-    """Let a process that starts meanwhile have its tensors in pages of 2 MB, where that is glibc's.
-
-    Large tensors are given back to the system as soon as they are freed, and with pages of 4 KB
-    each step pays for 4,096 page faults a tensor of 16 MB. A step of conv 32-64 on 32x32x3, batch
-    128, one thread: relu 45 instead of 48 ms, with batch norm 59 instead of 65, prelu 70 instead of
-    77, maxout 105 instead of 112. To keep freed memory (mallopt) gained nothing beside it. It can
-    be set only before a process begins.
-    """
-    before = os.environ.get(_TUNABLES)
-    if before is None:
-        os.environ[_TUNABLES] = "glibc.malloc.hugetlb=1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_TUNABLES]
 
 
 def _death(code: int) -> str:

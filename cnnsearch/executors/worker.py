@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from cnnsearch.executors.attempt import asked, attempt
+from cnnsearch.executors.processes import settle_in
 from cnnsearch.records import Outcome, State, Task
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 READY = "ready"
 LOG = "log.txt"
 
 
-def serve(connection: Connection, log: str) -> None:
+def serve(connection: Connection, log: str, environment: Mapping[str, str]) -> None:
     """Run tasks until the coordinator closes the pipe or dies.
 
     Args:
         log: file for what is printed while no task runs, such as an error on import.
+        environment: the coordinator's.
     """
-    # They reach the whole process group; the coordinator decides what they mean, and it has
-    # started this process with both blocked.
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    settle_in(environment)
     threading.Thread(target=end_with_parent, daemon=True).start()
     _redirect(Path(log))
     from cnnsearch import runner  # noqa: F401  loads torch before the first task

@@ -112,7 +112,8 @@ def timed(config: Config, ready: Preflight, size: int) -> Timed | None:
 def _epoch_seconds(configs: Sequence[Config], ready: Preflight) -> float:
     """Of a step, with one batch of the validation split."""
     whole = data.prepare(ready.images, configs[0].data, ready.device)
-    few = FewSteps(whole, min(_STEPS, whole.steps(configs[0].train.batch_size)))
+    steps = min(_STEPS, whole.steps(configs[0].train.batch_size))
+    few = FewSteps(whole, steps)
     members = [runner.make_member(config, whole) for config in configs]
     if len(members) > 1:
         epochs = [result for results in train_fused(members, few) for result in results.values()]
@@ -120,4 +121,4 @@ def _epoch_seconds(configs: Sequence[Config], ready: Preflight) -> float:
         one = members[0]
         epochs = list(train(one.model, few, one.section, one.guard, one.generator))
     last = [e.seconds for e in epochs if isinstance(e, EpochResult) and e.epoch > 1]
-    return max(last, default=math.inf) / few.count
+    return max(last, default=math.inf) / steps

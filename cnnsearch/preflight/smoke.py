@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
-import signal
 import statistics
 import tempfile
 import threading
@@ -20,14 +19,14 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
 from cnnsearch import data, diagnose, runner
 from cnnsearch.config import Config, from_plain
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.executors.worker import STOP_SIGNALS, end_with_parent
+from cnnsearch.executors import processes
+from cnnsearch.executors.worker import end_with_parent
 from cnnsearch.preflight.combinations import Combination, combinations, largest_decay, spread
 from cnnsearch.preflight.overfit import Try, overfit
 from cnnsearch.preflight.pace import Pace, pace
@@ -136,7 +135,7 @@ def smoke(config: Config, points: Sequence[Config], count: int, jobs: int) -> Sm
     try:
         with _processes(jobs) as pool:
             # The tries come last: until the last step is timed, no process has nothing to do.
-            with _signals_blocked():
+            with processes.beginning():
                 paces = [pool.submit(_pace, point.plain()) for point in _mixed(points)]
             tries = [
                 pool.submit(
@@ -234,9 +233,10 @@ def _images(config: Config) -> data.TrialData:
 
 @contextmanager
 def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Spawned processes, like the workers of `run`; none of them outlives this."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, context, initializer=_serve)
+    """Processes like the workers of `run`; none of them outlives this."""
+    pool = ProcessPoolExecutor(
+        jobs, processes.context(), initializer=_serve, initargs=(dict(os.environ),)
+    )
     try:
         yield pool
         pool.shutdown()
@@ -247,18 +247,8 @@ def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
             child.kill()
 
 
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Processes that are started meanwhile never see Ctrl-C: this one ends them."""
-    resource_tracker.ensure_running()  # its start would unblock them
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _serve() -> None:
+def _serve(environment: Mapping[str, str]) -> None:
+    processes.settle_in(environment)
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 

@@ -1,0 +1,88 @@
+"""Processes of this machine that train: how they begin, and what they begin with.
+
+On Linux they are forked from one that has loaded torch, and does nothing else: a worker is there at
+once instead of after 2 s, and what torch takes of memory is shared. That one holds no threads, no
+CUDA context and no files, so that a fork of it is as good as a new process. Elsewhere they are
+spawned: macOS's libraries do not bear a fork.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.context import ForkServerContext, SpawnContext
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_FORKS = sys.platform == "linux"
+_TUNABLES = "GLIBC_TUNABLES"
+
+
+def prepare() -> None:
+    """Begin to load what the processes need, if that was not begun; returns at once."""
+    if _FORKS:
+        context()
+        with beginning():
+            forkserver.ensure_running()
+
+
+def context() -> ForkServerContext | SpawnContext:
+    """What starts the processes; call `start` within `beginning`."""
+    if not _FORKS:
+        return multiprocessing.get_context("spawn")
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(["cnnsearch.executors.preload"])
+    return found
+
+
+@contextmanager
+def beginning() -> Iterator[None]:
+    """Processes that start meanwhile have the stop signals blocked, and huge pages.
+
+    Blocked until they ignore them: a Ctrl-C while one starts would look like its death.
+    """
+    # The tracker first: its start, which would come with the first process, unblocks them.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        with _huge_pages():
+            yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def settle_in(environment: Mapping[str, str]) -> None:
+    """Ignore the stop signals, which reach the whole process group: the coordinator decides.
+
+    Args:
+        environment: of the coordinator as it is now; a forked process has that of its beginning.
+    """
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+@contextmanager
+def _huge_pages() -> Iterator[None]:
+    """Let a process that starts meanwhile have its tensors in pages of 2 MB, where that is glibc's.
+
+    Large tensors are given back to the system as soon as they are freed, and with pages of 4 KB
+    each step pays for 4,096 page faults a tensor of 16 MB. A step of conv 32-64 on 32x32x3, batch
+    128, one thread: relu 45 instead of 48 ms, with batch norm 59 instead of 65, prelu 70 instead of
+    77, maxout 105 instead of 112. To keep freed memory (mallopt) gains 4 to 8 % beside it, and
+    takes 70 to 190 MB more. It can be set only before a process begins.
+    """
+    before = os.environ.get(_TUNABLES)
+    if before is None:
+        os.environ[_TUNABLES] = "glibc.malloc.hugetlb=1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_TUNABLES]
