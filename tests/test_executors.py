@@ -9,12 +9,13 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.executors import Executor, Lost, Message
+from cnnsearch.executors import Executor, Lost, Message, processes
 from cnnsearch.executors.inline import InlineExecutor
 from cnnsearch.executors.local import LocalExecutor
 from cnnsearch.records import EpochResult, Outcome, Prepared, State, Task
@@ -280,21 +281,50 @@ def test_what_a_failed_trial_says_is_in_its_log(tmp_path: Path) -> None:
         executor.close()
 
 
+BEGIN_ONE = """
+import os, sys
+from pathlib import Path
+from cnnsearch.executors.local import LocalExecutor
+executor = LocalExecutor(1, Path(sys.argv[1]))
+[worker] = executor._workers
+while not worker.ready:
+    executor.wait(1)
+environment = Path(f"/proc/{worker.process.pid}/environ").read_bytes().decode().split("\\0")
+print(*[line for line in environment if line.startswith("GLIBC_TUNABLES=")])
+print(os.environ.get("GLIBC_TUNABLES"))
+executor.close()
+"""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
-def test_workers_begin_with_huge_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unless the user has tuned glibc otherwise; this process stays as it was."""
-    for tuned in (None, "glibc.malloc.check=0"):
-        monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
-        if tuned is not None:
-            monkeypatch.setenv("GLIBC_TUNABLES", tuned)
-        executor = LocalExecutor(1, tmp_path)
-        try:
-            [worker] = executor._workers
-            while not worker.ready:
-                executor.wait(1)
-            environment = Path(f"/proc/{worker.process.pid}/environ").read_bytes().split(b"\0")
-        finally:
-            executor.close()
-        expected = f"GLIBC_TUNABLES={tuned or 'glibc.malloc.hugetlb=1'}".encode()
-        assert expected in environment
-        assert os.environ.get("GLIBC_TUNABLES") == tuned
+@pytest.mark.parametrize("tuned", [None, "glibc.malloc.check=0"])
+def test_workers_begin_with_huge_pages(tuned: str | None, tmp_path: Path) -> None:
+    """Unless the user has tuned glibc otherwise; the process that starts them stays as it was."""
+    own = {} if tuned is None else {"GLIBC_TUNABLES": tuned}
+    others = {k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"}
+    command = [sys.executable, "-c", BEGIN_ONE, str(tmp_path)]
+    done = subprocess.run(command, env=others | own, check=True, capture_output=True, text=True)
+    begun, here = done.stdout.splitlines()
+    assert begun == f"GLIBC_TUNABLES={tuned or 'glibc.malloc.hugetlb=1'}"
+    assert here == str(tuned)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes are spawned")
+def test_a_worker_has_the_environment_of_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that of when the process was begun which it is forked from."""
+    processes.prepare()
+    monkeypatch.setenv("CNNSEARCH_DATA", str(tmp_path))
+    context = processes.context()
+    ours, theirs = context.Pipe()
+    worker = context.Process(target=tell_environment, args=(theirs, dict(os.environ)))
+    with processes.beginning():
+        worker.start()
+    assert ours.recv() == os.environ
+    worker.join()
+
+
+def tell_environment(connection: Connection, environment: dict[str, str]) -> None:
+    processes.settle_in(environment)
+    connection.send(dict(os.environ))

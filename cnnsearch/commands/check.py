@@ -66,14 +66,13 @@ def command(
     """
     from cnnsearch.commands.running import begin_workers
     from cnnsearch.config import load_with_notes
-    from cnnsearch.render import output
     from cnnsearch.render.talk import say
 
     _check_together(smoke, lr_range, plot)
     config, notes = load_with_notes(file, sets, trials)
     if smoke:
         begin_workers(jobs)
-    from cnnsearch.preflight import estimate_seconds, examine, networks
+    from cnnsearch.preflight import examine, networks
 
     for note in notes:
         say(note)
@@ -85,10 +84,29 @@ def command(
     found = networks(config, ready)
     if smoke:
         return _smoke(config, ready, found, (trials, jobs), as_json)
+    return _shapes(config, ready, found, (trials, jobs), as_json)
+
+
+def _shapes(
+    config: Config,
+    ready: Preflight,
+    found: Sequence[Network],
+    asked: tuple[int | None, int | None],
+    as_json: bool,
+) -> None:
+    """The check that computes nothing but a few steps, to tell the time.
+
+    Args:
+        asked: how many trials and jobs the command line says.
+    """
+    from cnnsearch.preflight import estimate_seconds
+    from cnnsearch.render import output
+
+    trials, jobs = asked
     seconds = estimate_seconds(_samples(config, trials), ready)
     if as_json:
         output.write_json(_document(config, ready, found, seconds, trials))
-        return None
+        return
     for network in found:
         _print_network(network)
     count, at_once = _count_and_jobs(config, ready, trials, jobs)
@@ -96,7 +114,6 @@ def command(
     time += _stages_time(config, ready, jobs)
     lines = _summary(config, ready, found, trials, [time])
     output.write_lines([[(line, "")] for line in lines], wrap=True)  # what a screen still shows
-    return None
 
 
 def _check_together(smoke: bool, lr_range: bool, plot: bool) -> None:
