@@ -1,4 +1,4 @@
-"""Where trials run: in this process (inline) or in spawned ones (local). One contract for all."""
+"""Where trials run: here (inline) or in processes of this machine (local). One contract for all."""
 
 from __future__ import annotations
 

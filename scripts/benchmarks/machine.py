@@ -8,6 +8,7 @@ import platform
 import statistics
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -52,3 +53,11 @@ def main(arguments: Sequence[str]) -> int:
     argparse.ArgumentParser("bench machine", description=__doc__).parse_args(arguments)
     print(describe())
     return 0
+
+
+def children(pid: int) -> list[int]:
+    """Of a process, where there is a /proc; none of one that is gone."""
+    try:
+        return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split())]
+    except OSError:
+        return []

@@ -40,6 +40,7 @@ from unittest import mock
 import optuna
 from rich.console import Console
 
+from benchmarks import machine
 from cnnsearch import catalog, records
 from cnnsearch.config.config import Config
 from cnnsearch.config.sections import Abort, Data, Model, Search, Train
@@ -368,20 +369,19 @@ def thousand(trials: int) -> int:
     allowed = THOUSAND_S * trials / 1000
     print(f"{trials} trials in {seconds:.1f} s (limit {allowed:.0f}), exit {process.returncode}")
     for pid, used in cpu.items():
-        who = "coordinator" if pid == process.pid else f"worker {pid}"
+        who = "coordinator" if pid == process.pid else f"process {pid}"
         print(f"  {who}: CPU {used:.1f} s, {1000 * used / trials:.1f} ms a trial of the search")
     return int(seconds > allowed or process.returncode != 0)
 
 
-def cpu_seconds(parent: int) -> dict[int, float]:
-    """CPU time so far of a process and its children that have used any (Linux: from /proc)."""
+def cpu_seconds(pid: int) -> dict[int, float]:
+    """CPU time so far of a process and of those below it (Linux: from /proc)."""
     tick, found = os.sysconf("SC_CLK_TCK"), {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            pid, _, rest = stat.read_text().partition(" ")
-            fields = rest.rpartition(")")[2].split()
-            if int(pid) == parent or int(fields[1]) == parent:
-                found[int(pid)] = (int(fields[11]) + int(fields[12])) / tick
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        found[pid] = (int(fields[11]) + int(fields[12])) / tick
+    for child in machine.children(pid):
+        found |= cpu_seconds(child)
     return found
 
 

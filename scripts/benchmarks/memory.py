@@ -72,13 +72,11 @@ def reading(pid: int) -> Reading:
 
 
 def workers(coordinator: int) -> Iterator[int]:
-    """The spawned processes of a coordinator."""
-    with suppress(OSError):
-        children = Path(f"/proc/{coordinator}/task/{coordinator}/children").read_text("ascii")
-        for pid in map(int, children.split()):
-            with suppress(OSError):
-                if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    yield pid
+    """The processes that were forked for a coordinator from the one that loads torch."""
+    for child in machine.children(coordinator):
+        with suppress(OSError):
+            if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes():
+                yield from machine.children(child)
 
 
 def watch(process: subprocess.Popen[bytes]) -> dict[int, list[Reading]]:
