@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from cnnsearch.config.config import Config
-from cnnsearch.data import Images, TrialData, load, prepare
+from cnnsearch.data import Images, TrialData, load, prepare, root_of
 from cnnsearch.data.readings import add_reading
 from cnnsearch.environment import cpu_name, environment
 from cnnsearch.errors import CnnsearchError, DataError, InputError
@@ -28,6 +28,8 @@ INIT_IMAGES = 256
 """Images that init schemes may look at."""
 PROBE_IMAGES = 128
 """Images that the network is looked at with, before its training and after each epoch."""
+# The images found last, by where they are and what they should be.
+_found: dict[tuple[object, ...], Images] = {}
 
 
 class Inputs(Protocol):
@@ -121,12 +123,22 @@ def processor(device: torch.device) -> str:
 def expected_images(config: Config, fingerprint: str | None) -> Images:
     """The images of a config.
 
+    Those that were expected are looked for on the disk once a process, not once a trial: to list
+    the 60,000 files of CIFAR-10 as a folder took 0.6 s beside the 3.2 s of a short trial.
+
     Raises:
         DataError: they are others than expected, or cannot be read.
     """
-    images = load(config.data)
+    section = config.data
+    place = (section.name, root_of(section), str(section.size), section.channels, fingerprint)
+    if place in _found:
+        return _found[place]
+    images = load(section)
     if fingerprint not in (None, images.fingerprint):
         raise DataError("the images in data.root are others than when the study began.")
+    if fingerprint is not None:
+        _found.clear()
+        _found[place] = images
     return images
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import torch
 
-from cnnsearch import catalog
+from cnnsearch import catalog, runner
 from cnnsearch.config.config import Config
 from cnnsearch.config.sections import Abort, Data, Model, Train
-from cnnsearch.data import load, prepare
+from cnnsearch.data import Images, load, prepare
 from cnnsearch.data.readings import readings
 from cnnsearch.errors import DataError, InputError
 from cnnsearch.model import Dropout, initialise, measure
@@ -293,3 +293,29 @@ def test_dying_signals_cost_no_time() -> None:
     """Denormal numbers are flushed to 0: 1e-20 * 1e-20 is one in float32."""
     finished(digits())
     assert (torch.tensor([1e-20]) * torch.tensor([1e-20])).item() == 0.0
+
+
+def test_expected_images_are_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one place and one content; a worker's next trial does not list the folder again."""
+    looked: list[Data] = []
+
+    def counted(section: Data) -> Images:
+        looked.append(section)
+        return load(section)
+
+    monkeypatch.setattr(runner, "load", counted)
+    monkeypatch.setattr(runner, "_found", {})
+    config = digits()
+    fingerprint = load(config.data).fingerprint
+    first = runner.expected_images(config, fingerprint)
+    assert (
+        runner.expected_images(
+            replace(config, data=Data(name="digits", limit=200, flip=True)), fingerprint
+        )
+        is first
+    )
+    assert len(looked) == 1
+    with pytest.raises(DataError, match="others than when"):
+        runner.expected_images(config, "of other images")
+    runner.expected_images(config, None)
+    assert len(looked) == 3

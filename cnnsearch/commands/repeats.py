@@ -23,7 +23,7 @@ from cnnsearch.config import (
 )
 from cnnsearch.errors import InputError
 from cnnsearch.interruption import Interruption
-from cnnsearch.preflight import Preflight, examine
+from cnnsearch.preflight import Preflight, examine, fused_size
 from cnnsearch.records import Start, State, StudySummary, Trial
 from cnnsearch.render import output
 from cnnsearch.render.rerun import Repeated, print_repeats, repeats_object
@@ -189,12 +189,13 @@ def _run(plan: _Plan, ready: Preflight, jobs: int | None, interruption: Interrup
         tasks = len(waiting) * config.data.folds
         jobs = number_of_jobs(jobs, ready, config.threads, tasks)
         say(_opening(plan, len(waiting), workers(jobs, str(ready.device))))
+        runs = [config.at(start.params, start.seed) for start in waiting]
+        fused = min(fused_size(lambda: runs, config, ready, jobs), len(runs))
         executor = make_executor(jobs, workers_folder(config.study))
         try:
-            coordinator = Coordinator(
-                study, config, executor, Limits(interrupted=interruption.happened)
-            )
-            with make_display(config, before, points, executor.slots) as display:
+            limits = Limits(fused=fused, interrupted=interruption.happened)
+            coordinator = Coordinator(study, config, executor, limits)
+            with make_display(config, before, points, executor.slots * fused) as display:
                 for event in coordinator.run(waiting):
                     display.show(event)
         finally:

@@ -26,6 +26,7 @@ __all__ = [
     "default_root",
     "load",
     "prepare",
+    "root_of",
 ]
 
 

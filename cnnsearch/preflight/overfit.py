@@ -16,6 +16,7 @@ from cnnsearch import runner
 from cnnsearch.config import Config
 from cnnsearch.data import TrialData
 from cnnsearch.optimizer import make_optimizer
+from cnnsearch.precision import autocast
 
 IMAGES = 20
 STEPS = 300
@@ -67,8 +68,9 @@ def _try(config: Config, images: TrialData, lr: float) -> Try:
     pixels, labels = _few(images)
     network.train()
     for step in range(STEPS + 1):
-        scores = network(pixels)
-        loss = F.cross_entropy(scores, labels)
+        with autocast(pixels.device, section.precision):
+            scores = network(pixels)
+            loss = F.cross_entropy(scores, labels)
         correct = (scores.argmax(1) == labels).float().mean()
         value, accuracy = torch.stack([loss.detach(), correct]).tolist()
         if step == STEPS or not math.isfinite(value) or (accuracy == 1.0 and value < _LOSS):

@@ -59,7 +59,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("workload", choices=WORKLOADS)
     parser.add_argument("--root", type=Path, help="folder of the images")
     parser.add_argument("--images", type=int, default=5000, help="trained on (5000)")
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=1, help="repeat all, take medians")
     parser.add_argument("--jobs", type=int, default=2, help="trials at once")
     parser.add_argument("--against", choices=CONTENDERS, nargs="+", default=list(CONTENDERS))
