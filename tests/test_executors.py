@@ -290,7 +290,7 @@ executor = LocalExecutor(1, Path(sys.argv[1]))
 while not worker.ready:
     executor.wait(1)
 environment = Path(f"/proc/{worker.process.pid}/environ").read_bytes().decode().split("\\0")
-print(*[line for line in environment if line.startswith("GLIBC_TUNABLES=")])
+print(*[line for line in environment if "glibc.malloc." in line])
 print(os.environ.get("GLIBC_TUNABLES"))
 executor.close()
 """
@@ -305,7 +305,8 @@ def test_workers_begin_with_huge_pages(tuned: str | None, tmp_path: Path) -> Non
     command = [sys.executable, "-c", BEGIN_ONE, str(tmp_path)]
     done = subprocess.run(command, env=others | own, check=True, capture_output=True, text=True)
     begun, here = done.stdout.splitlines()
-    assert begun == f"GLIBC_TUNABLES={tuned or 'glibc.malloc.hugetlb=1'}"
+    # glibc ends each of its settings with a zero byte as it reads them.
+    assert begun.removeprefix("GLIBC_TUNABLES=").replace(" ", ":") == (tuned or processes.MEMORY)
     assert here == str(tuned)
 
 

@@ -14,6 +14,7 @@ from cnnsearch.config.sections import Model
 from cnnsearch.errors import InputError
 from cnnsearch.model.activations import Maxout
 from cnnsearch.model.dropout import Dropout
+from cnnsearch.model.flatten import Flatten
 
 Shape = tuple[int, int, int]
 Layers = Iterator[tuple[str, nn.Module]]
@@ -40,7 +41,7 @@ def build(section: Model, shape: Shape, classes: int) -> nn.Sequential:
     for number, channels in enumerate(section.conv, 1):
         block, shape = _conv_block(section, shape, number, channels)
         layers.update(block)
-    layers["flatten"] = nn.Flatten()
+    layers["flatten"] = Flatten()
     inputs = math.prod(shape)
     for number, units in enumerate(section.hidden, 1):
         name = f"hidden{number}"
