@@ -290,7 +290,7 @@ executor = LocalExecutor(1, Path(sys.argv[1]))
 while not worker.ready:
     executor.wait(1)
 environment = Path(f"/proc/{worker.process.pid}/environ").read_bytes().decode().split("\\0")
-print(*[line for line in environment if "glibc.malloc." in line])
+print(*[line for line in environment if "glibc.malloc." in line and "PYTEST" not in line])
 print(os.environ.get("GLIBC_TUNABLES"))
 executor.close()
 """

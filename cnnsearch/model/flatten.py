@@ -38,5 +38,5 @@ class _ChannelsLast(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         # By permutations, which vmap knows, where it does not know memory formats.
-        rows = grad.unflatten(1, ctx.shape).permute(0, 2, 3, 1)
+        rows = grad.reshape(-1, *ctx.shape).permute(0, 2, 3, 1)
         return rows.contiguous().permute(0, 3, 1, 2)
