@@ -124,6 +124,7 @@ def test_other_images_are_refused_before_the_test_set_is_read(
 ) -> None:
     searched(tmp_path)
     other = replace(load(DIGITS), fingerprint="other")
+    monkeypatch.setattr(runner, "_found", {})  # another process would run it
     monkeypatch.setattr(runner, "load", lambda section: other)
     assert cli.run(["test", "digits", "best"]) == 2
     assert "others than when the study began" in capsys.readouterr().err
