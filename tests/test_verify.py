@@ -142,7 +142,8 @@ def test_the_config_stored_with_the_trial_is_run(folder: Path, capsys: Capture) 
 def test_a_trial_without_a_config_runs_that_of_its_study(folder: Path, capsys: Capture) -> None:
     with closing(sqlite3.connect("cnnsearch.db")) as connection, connection:
         connection.execute("DELETE FROM trial_user_attributes WHERE key = 'config'")
-    verified(capsys, "grid", "best", "-j", "0", code=0)
+    (found,) = verified(capsys, "grid", "best", "-j", "0", code=0)
+    assert found["identical"]
 
 
 def test_one_fold_is_found(folder: Path, capsys: Capture) -> None:

@@ -47,18 +47,22 @@ class PReLU(nn.PReLU):
         return cast(Tensor, _PReLU.apply(x, self.weight))  # type: ignore[no-untyped-call]
 
 
-class _PReLU(torch.autograd.Function):
-    """Of x [...] and the slope [1]."""
+class _OfTwo(torch.autograd.Function):
+    """Of two tensors, both kept for the gradient."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, slope: Tensor) -> Tensor:
-        return F.prelu(x, slope)
-
-    @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
         ctx.save_for_backward(*inputs)
+
+
+class _PReLU(_OfTwo):
+    """Of x [...] and the slope [1]."""
+
+    @staticmethod
+    def forward(x: Tensor, slope: Tensor) -> Tensor:
+        return F.prelu(x, slope)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,18 +76,12 @@ def _maximum(one: Tensor, other: Tensor) -> Tensor:
     return cast(Tensor, _Maximum.apply(one, other))  # type: ignore[no-untyped-call]
 
 
-class _Maximum(torch.autograd.Function):
+class _Maximum(_OfTwo):
     """As `torch.maximum`: equal ones get half of the gradient each."""
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(one: Tensor, other: Tensor) -> Tensor:
         return torch.maximum(one, other)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
-        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
