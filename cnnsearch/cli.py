@@ -39,6 +39,7 @@ VERBS = (
     "rm",
     "choices",
     "schema",
+    "doctor",
 )
 # Writing fails so where a disk or a quota is full, or a device is broken.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)

@@ -26,6 +26,12 @@ class StudyBusyError(CnnsearchError):
     """Another living process owns the study."""
 
 
+class StorageGoneError(CnnsearchError):
+    """The storage cannot be reached or written now, and may be back later."""
+
+    exit_code = 4
+
+
 class NothingCompleteError(CnnsearchError):
     """The command ran, but not one trial completed."""
 

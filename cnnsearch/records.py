@@ -316,7 +316,13 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Nothing happened for a moment: time to look at the clock."""
+    """Nothing happened for a moment: time to look at the clock.
+
+    Args:
+        gone: why the storage cannot be written now, where it cannot.
+    """
+
+    gone: str | None = None
 
 
 Event = Began | Epoch | Ended | Tick

@@ -246,10 +246,19 @@ def _derived(seed: int, purpose: str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device, or this machine, has no memory left; torch says so in several ways."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
 def _failed(error: Exception, facts: dict[str, Any]) -> Outcome:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     text = str(error).strip().splitlines()
     message = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    if is_out_of_memory(error):
+        facts["out_of_memory"] = True
     facts |= {
         "type": type(error).__name__,
         "error": message,

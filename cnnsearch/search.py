@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cnnsearch import catalog
+from cnnsearch.attempts import Attempts
 from cnnsearch.config import Config, to_yaml
 from cnnsearch.ending import ended, of_folds
 from cnnsearch.environment import commit, with_commit
-from cnnsearch.errors import CnnsearchError
+from cnnsearch.errors import StorageGoneError
 from cnnsearch.executors import Executor, Lost, Message
 from cnnsearch.fusion import take_group
 from cnnsearch.objective import mean_curve, measured, value
@@ -37,8 +38,6 @@ from cnnsearch.records import (
 from cnnsearch.study.location import study_folder, trial_folder
 from cnnsearch.study.store import Study
 
-# So many failures in a row, with one exception at one line, are a defect of the set-up.
-FAILURES_IN_A_ROW = 5
 _LOOK_S = 0.25
 _INTERRUPTED = "interrupted"
 
@@ -49,11 +48,15 @@ class Limits:
 
     Args:
         timeout_s: no trial begins after so many seconds.
+        trial_timeout_s: a trial that tells nothing for so long has failed.
+        patience_s: so long a storage that is gone is waited for.
         fused: at most so many trials are trained together as one batched network.
         interrupted: asked often; True ends the running trials as killed, at once.
     """
 
     timeout_s: float | None = None
+    trial_timeout_s: float | None = None
+    patience_s: float = 600.0
     fused: int = 1
     interrupted: Callable[[], bool] = lambda: False
 
@@ -66,6 +69,7 @@ class _Running:
         tasks: at the executor: which fold each of them is.
         curves: of each fold, as far as it came.
         outcomes: of the folds that have ended.
+        heard: when the last message came of it, or it was given to a worker.
     """
 
     start: Start
@@ -76,6 +80,7 @@ class _Running:
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     prepared: Prepared | None = None
     judged: int = 0
+    heard: float = field(default_factory=time.monotonic)
 
     @property
     def next_fold(self) -> int | None:
@@ -111,9 +116,7 @@ class Coordinator:
         # By task the first task of its submission: a group keeps one worker busy.
         self._submission: dict[int, int] = {}
         self._commit = commit(Path.cwd())
-        self._losses: dict[str, int] = {}
-        self._failures: deque[tuple[str | None, str | None]] = deque(maxlen=FAILURES_IN_A_ROW)
-        self._defect: Outcome | None = None
+        self._attempts = Attempts(deque(), 0)  # until `run`
 
     def run(self, waiting: deque[Start]) -> Iterator[Event]:
         """Run all that waits, telling what happens.
@@ -125,22 +128,42 @@ class Coordinator:
             None if self._limits.timeout_s is None else (time.monotonic() + self._limits.timeout_s)
         )
         settle_all(self._study.name)
+        self._attempts = Attempts(waiting, self._search.retries)
         try:
             while True:
                 if self._limits.interrupted():
                     return
                 in_time = deadline is None or time.monotonic() < deadline
-                yield from self._fill(waiting, in_time)
-                if not self._running:
+                if self._study.gone is None:
+                    yield from self._fill(waiting, in_time)
+                if not self._running and self._study.gone is None:
                     return
                 messages = self._executor.wait(_LOOK_S)
                 for message in messages:
-                    yield from self._take(message, waiting)
-                self._stop_on_failures()
+                    yield from self._take(message)
+                if not messages:
+                    yield from self._end_stuck()
+                self._attempts.stop_on_failures()
                 self._study.apply_requests()
-                yield Tick()
+                yield self._waited()
         finally:
             self._kill_all()
+
+    def _waited(self) -> Tick:
+        """A moment has passed.
+
+        Raises:
+            StorageGoneError: the storage is gone for too long.
+        """
+        gone = self._study.gone
+        if gone is None:
+            return Tick()
+        if gone.seconds > self._limits.patience_s:
+            raise StorageGoneError(
+                f"{gone.message}\nIt is gone for {gone.seconds:.0f} s, the search stops. "
+                "Results that wait are kept; the next run takes them in."
+            )
+        return Tick(gone.message)
 
     def _fill(self, waiting: deque[Start], in_time: bool) -> Iterator[Event]:
         """Give free workers something to do."""
@@ -148,8 +171,11 @@ class Coordinator:
             running = self._next(bool(waiting) and in_time)
             if running is not None:
                 self._submit([running])
-            elif waiting and in_time:
+            elif waiting and in_time and self._study.gone is None:
                 yield from self._begin_next(waiting)
+            elif self._attempts.alone and in_time and not self._running:
+                yield from self._begin_next(deque([self._attempts.alone.popleft()]))
+                return
             else:
                 return
 
@@ -167,10 +193,16 @@ class Coordinator:
     def _begin_next(self, waiting: deque[Start]) -> Iterator[Event]:
         """Begin the next trial, with others of its structure where they are to be fused."""
         most = 1 if self._config.data.folds > 1 or self._sequential else self._limits.fused
-        group = [
-            self._begin(start) for start in take_group(waiting, most, self._config.model.dropout)
-        ]
-        self._submit(group)
+        starts = take_group(waiting, most, self._config.model.dropout)
+        group: list[_Running] = []
+        try:
+            for start in starts:
+                group += [self._begin(start)]
+        except StorageGoneError as error:
+            self._study.is_gone(error)
+            waiting.extendleft(reversed(starts[len(group) :]))
+        if group:
+            self._submit(group)
         yield from (Began(running.trial) for running in group)
 
     def _begin(self, start: Start) -> _Running:
@@ -198,16 +230,18 @@ class Coordinator:
         number = trial.number if fold == 0 else min(self._of_task, default=0) - 1
         number = min(number, -1) if fold else number
         running.tasks[number], running.curves[fold] = fold, []
+        running.heard = time.monotonic()
         self._of_task[number] = running
         folder = str(_partial(trial_folder(self._study.name, trial.number)))
         waits = self._prunes and running.config.data.folds == 1
         plain, fingerprint = running.config.plain(), self._study.fingerprint
         return Task(number, plain, folder, waits, fingerprint, fold)
 
-    def _take(self, message: Message, waiting: deque[Start]) -> Iterator[Event]:
+    def _take(self, message: Message) -> Iterator[Event]:
         running = self._of_task.get(message.number)
         if running is None:
             return  # the late result of an attempt that was given up
+        running.heard = time.monotonic()
         content, fold = message.content, running.tasks[message.number]
         if isinstance(content, Prepared):
             if fold == 0:
@@ -218,7 +252,10 @@ class Coordinator:
             if running.config.data.folds == 1:
                 yield from self._judge_epoch(running, content)
         elif isinstance(content, Lost):
-            yield self._end(running, self._after_loss(running.start, content, waiting))
+            if self._limits.interrupted():  # it died of that, which costs no attempt
+                yield self._end(running, Outcome(State.KILLED, _INTERRUPTED))
+            else:
+                yield self._end(running, self._attempts.after_loss(running.start, content))
         elif running.config.data.folds == 1:
             yield self._end(running, content)
         else:
@@ -266,6 +303,27 @@ class Coordinator:
                 yield self._end(running, self._pruned(mean, f"after {running.judged} folds"))
                 return
 
+    def _end_stuck(self) -> Iterator[Event]:
+        """End trials of which nothing was heard for too long; those fused with them run again."""
+        limit = self._limits.trial_timeout_s
+        if limit is None:
+            return
+        now = time.monotonic()
+        stuck = [r for r in self._running.values() if r.tasks and now - r.heard > limit]
+        groups = {self._submission[number] for one in stuck for number in one.tasks}
+        for running in list(self._running.values()):
+            if not groups & {self._submission[number] for number in running.tasks}:
+                continue
+            for number in running.tasks:
+                self._executor.kill(number)
+            if running in stuck:
+                reason = f"told nothing for {limit:.0f} s, which --trial-timeout allows"
+                facts = {"type": "timeout", "where": "worker"}
+                yield self._end(running, Outcome(State.FAILED, reason, facts))
+            else:
+                lost = Lost("was trained together with a trial that got stuck")
+                yield self._end(running, self._attempts.after_loss(running.start, lost))
+
     def _forget(self, running: _Running) -> None:
         """Take no more messages of a trial."""
         for number in list(running.tasks):
@@ -281,21 +339,10 @@ class Coordinator:
                 self._executor.kill(number)
                 self._end_task(running, number)
 
-    def _after_loss(self, start: Start, lost: Lost, waiting: deque[Start]) -> Outcome:
-        """Killed and to be tried again, or failed where the retries are used up."""
-        if self._limits.interrupted():
-            return Outcome(State.KILLED, _INTERRUPTED)
-        self._losses[start.key] = self._losses.get(start.key, 0) + 1
-        losses = self._losses[start.key]
-        if losses > self._search.retries:
-            times = "once" if losses == 1 else f"{losses} times"
-            return Outcome(State.FAILED, f"lost its worker {times}; {lost.reason}")
-        waiting.appendleft(replace(start, attempt=start.attempt + 1))
-        return Outcome(State.KILLED, lost.reason)
-
     def _end(self, running: _Running, outcome: Outcome) -> Ended:
+        outcome = self._attempts.after_failure(running.start, outcome)
         if outcome.state is not State.KILLED:
-            self._count_failure(outcome)
+            self._attempts.count(outcome)
         if running.config.data.folds > 1:
             self._drop(running)
         self._forget(running)
@@ -306,28 +353,6 @@ class Coordinator:
         trial = ended(running.trial, outcome, running.prepared, curves, search.objective, search.at)
         self._study.finish(trial)
         return Ended(trial)
-
-    def _count_failure(self, outcome: Outcome) -> None:
-        kind = (outcome.facts.get("type"), outcome.facts.get("where"))
-        if outcome.state is not State.FAILED:
-            self._failures.clear()
-        else:
-            self._failures.append(kind)
-        if self._failures.count(kind) == FAILURES_IN_A_ROW:
-            self._defect = outcome
-
-    def _stop_on_failures(self) -> None:
-        """End the search where one failure came five times in a row.
-
-        Raises:
-            CnnsearchError: it did.
-        """
-        if self._defect is not None:
-            raise CnnsearchError(
-                f"{FAILURES_IN_A_ROW} trials in a row failed in the same way, the search stops: "
-                f"{self._defect.reason} ({self._defect.facts.get('where', 'worker')})\n"
-                "Once mended: cnnsearch run FILE --retry failed"
-            )
 
     def _kill_all(self) -> None:
         """Mark what still runs as killed; its workers end when the executor is closed."""

@@ -6,10 +6,14 @@ import os
 import shutil
 import tarfile
 import tempfile
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
+from tests.servers import ABSENT, Server, postgres_programs
 
 KEPT = Path.home() / ".cache" / "cnnsearch-test"
 """What is kept between runs of the tests: the unpacked and the decoded real images."""
@@ -68,3 +72,31 @@ def mnist_root(real_data: Path, kept_cache: None) -> Path:
     if not (real_data / "MNIST" / "raw").is_dir():
         pytest.skip(f"no MNIST/raw in {real_data}")
     return real_data
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A PostgreSQL server, one for each process of the tests."""
+    programs = postgres_programs()
+    if programs is None:
+        pytest.skip(ABSENT)
+    found = Server(programs)
+    found.start()
+    yield found
+    found.stop()
+    found.remove()
+
+
+@pytest.fixture
+def postgres(server: Server) -> str:
+    """The URL of an empty database."""
+    return server.create(f"test-{uuid.uuid4().hex}")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Each kind of database, empty."""
+    if request.param == "sqlite":
+        return str(tmp_path / "studies.db")
+    url: str = request.getfixturevalue("postgres")
+    return url

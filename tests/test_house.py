@@ -20,6 +20,7 @@ FLOORS = [
     ["commands"],
     ["stages"],
     ["search", "plan", "preflight", "interruption"],
+    ["attempts"],
     ["executors"],
     ["group"],
     ["runner"],

@@ -182,7 +182,7 @@ def test_requests_are_looked_for_when_somebody_has_written(
     monkeypatch.setattr(study._database, "get_study_user_attrs", counted)
     for step in range(5):
         study.report(0, step + 1, 0.5)
-        study._write_reports()
+        study._writer.write()
         study.apply_requests(0.0)
     assert not looks
     other = open_storage(DATABASE)

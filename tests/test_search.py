@@ -563,7 +563,7 @@ def test_a_result_without_its_state_does_not_count() -> None:
     begun = study.begin(remaining(digits_config(), [], 6)[0])
     result: dict[str, object] = {"state": "complete", "reason": None, "facts": {}}
     result |= {"epochs": 2, "best_epoch": 1}
-    trial_id = study._ids[begun.number]
+    trial_id = study._writer.ids[begun.number]
     study._database.set_trial_user_attr(trial_id, attributes.RESULT, result)
     assert trials()[0].state is State.RUNNING
     study.release()

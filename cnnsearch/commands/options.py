@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import re
+
 import click
+from click.core import ParameterSource
+
+from cnnsearch.errors import InputError
+
+_PASSWORD = re.compile(r"^[\w+]+://[^/?@]*:[^@]*@|[?&]password=", re.ASCII)
+
+
+def _without_password(context: click.Context, parameter: click.Parameter, storage: str) -> str:
+    """Refuse a password among the words of the command: every process of the machine sees them."""
+    given = context.get_parameter_source(parameter.name or "")
+    if given is ParameterSource.COMMANDLINE and _PASSWORD.search(storage):
+        raise InputError(
+            "--storage: a password on the command line is seen by all who are on this machine. "
+            "Put the URL into $CNNSEARCH_STORAGE, or only the password into ~/.pgpass."
+        )
+    return storage
+
 
 storage_option = click.option(
     "--storage",
+    callback=_without_password,
     envvar="CNNSEARCH_STORAGE",
     default="cnnsearch.db",
     show_default=True,

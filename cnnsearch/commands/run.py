@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 @set_option
 @storage_option
 @click.option("--timeout", metavar="TIME", help="Begin no trial after this time: 90s, 30m, 2h.")
+@click.option("--trial-timeout", metavar="TIME",
+              help="A trial that tells nothing for so long has failed.")  # fmt: skip
+@click.option("--storage-patience", metavar="TIME", default="10m", show_default=True,
+              help="So long a storage that is gone is waited for.")  # fmt: skip
 @click.option("--retry", type=click.Choice(["failed"]), help="Run failed trials again.")
 @click.option("--dry-run", is_flag=True, help="Say what would run; write no study.")
 @json_option
@@ -35,6 +40,8 @@ def command(
     sets: tuple[str, ...],
     storage: str,
     timeout: str | None,
+    trial_timeout: str | None,
+    storage_patience: str,
     retry: str | None,
     dry_run: bool,
     as_json: bool,
@@ -56,8 +63,8 @@ def command(
 
     \b
     Exit codes: 0 done, or --timeout reached; 1 error while running, or the
-    study runs elsewhere; 2 bad input; 3 no trial complete; 130 Ctrl-C;
-    143 SIGTERM.
+    study runs elsewhere; 2 bad input; 3 no trial complete; 4 the storage is
+    gone for longer than --storage-patience; 130 Ctrl-C; 143 SIGTERM.
 
     \b
     Example:
@@ -67,6 +74,13 @@ def command(
     from cnnsearch.render import output
 
     request = searching.read_request(file, trials, name, sets, storage, jobs, timeout, retry)
+    request = replace(
+        request,
+        patience_s=searching.seconds("--storage-patience", storage_patience),
+        trial_timeout_s=(
+            None if trial_timeout is None else searching.seconds("--trial-timeout", trial_timeout)
+        ),
+    )
     if dry_run:
         return _say_what_would_run(request, as_json)
     if request.config.stages:

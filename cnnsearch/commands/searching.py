@@ -44,6 +44,8 @@ class Request:
         file: where the config was read; `sets`: what the command line set in it.
         count: number of points in all.
         timeout_s: no trial begins after so many seconds.
+        trial_timeout_s: a trial that tells nothing for so long has failed.
+        patience_s: so long a storage that is gone is waited for.
         stage: the study's place in a chain, see `cnnsearch.stages.Chain.place`.
         again: the command that continues.
     """
@@ -55,6 +57,8 @@ class Request:
     count: int
     jobs: int | None = None
     timeout_s: float | None = None
+    trial_timeout_s: float | None = None
+    patience_s: float = 600.0
     retry_failed: bool = False
     stage: Mapping[str, Any] | None = None
     again: str = field(
@@ -94,12 +98,24 @@ def read_request(
         raise InputError(
             f"{file}: has no space, so this is a single run. Write cnnsearch train {file}."
         )
-    try:
-        timeout_s = config.search.timeout if timeout is None else duration(timeout)
-    except ValueError as error:
-        raise InputError(f"--timeout: {error}") from None
+    timeout_s = config.search.timeout if timeout is None else seconds("--timeout", timeout)
     count = planned(config, trials)
-    return Request(file, sets, storage, config, count, jobs, timeout_s, retry == "failed")
+    retries = retry == "failed"
+    return Request(
+        file, sets, storage, config, count, jobs, timeout_s=timeout_s, retry_failed=retries
+    )
+
+
+def seconds(option: str, text: str) -> float:
+    """What an option says, such as 90s.
+
+    Raises:
+        InputError: it is no duration.
+    """
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise InputError(f"{option}: {error}") from None
 
 
 def run(request: Request) -> Found:
@@ -210,7 +226,13 @@ def _search(request: Request, ready: Preflight, study: Study, interruption: Inte
         say(f"{config.study}: up to {fused} trials are trained as one batched network")
     executor = make_executor(jobs, workers_folder(config.study))
     try:
-        limits = Limits(request.timeout_s, fused, interruption.happened)
+        limits = Limits(
+            request.timeout_s,
+            request.trial_timeout_s,
+            request.patience_s,
+            fused,
+            interruption.happened,
+        )
         coordinator = Coordinator(study, config, executor, limits)
         with make_display(config, before, request.count, executor.slots * fused) as display:
             for event in coordinator.run(starts):

@@ -11,9 +11,14 @@ from cnnsearch.records import EpochResult, Outcome, Prepared, Task
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The worker of a trial died; nothing more comes from that trial."""
+    """The worker of a trial died; nothing more comes from that trial.
+
+    Args:
+        out_of_memory: the system killed it to have its memory.
+    """
 
     reason: str
+    out_of_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)

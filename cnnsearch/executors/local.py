@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from cnnsearch.records import Outcome, State, Task
 
 _TAIL_LINES = 5
 _GIVE_UP_STARTS = 3
+# Of the machine, and of the container that this is.
+_OOM_COUNTS = (Path("/proc/vmstat"), Path("/sys/fs/cgroup/memory.events"))
 
 
 class _Worker:
@@ -26,7 +28,7 @@ class _Worker:
         self.log = log
         self.connection: Connection = ours
         self.process = context.Process(
-            target=serve, args=(theirs, str(log), dict(os.environ)), daemon=True
+            target=serve, args=(theirs, str(log), processes.environment()), daemon=True
         )
         with processes.beginning():
             self.process.start()
@@ -55,6 +57,7 @@ class LocalExecutor:
         self._folder = folder
         self._started = 0
         self._dead_starts = 0
+        self._oom_kills = oom_kills()
         self._workers = [self._start() for _ in range(jobs)]
 
     def submit(self, tasks: Sequence[Task]) -> None:
@@ -132,10 +135,14 @@ class LocalExecutor:
             if code > 0 or self._dead_starts >= _GIVE_UP_STARTS:
                 raise CnnsearchError(f"a worker {_death(code)} on start:\n{_tail(worker.log)}")
         self._replace(worker)
+        out_of_memory = code == -signal.SIGKILL and oom_kills() > self._oom_kills
+        self._oom_kills = oom_kills()
         printed = _tail(worker.task_log).splitlines() if worker.task_log else []
         said = f": {printed[-1]}" if printed else ""
+        why = ", as memory ran out" if out_of_memory else ""
         return [
-            Message(number, Lost(f"its worker {_death(code)}{said}")) for number in worker.tasks
+            Message(number, Lost(f"its worker {_death(code)}{why}{said}", out_of_memory))
+            for number in worker.tasks
         ]
 
     def _replace(self, worker: _Worker) -> None:
@@ -151,6 +158,17 @@ class LocalExecutor:
             if number in worker.tasks:
                 return worker
         return None
+
+
+def oom_kills() -> int:
+    """How many processes Linux has killed so far to have their memory; 0 where it does not say."""
+    count = 0
+    for place in _OOM_COUNTS:
+        with suppress(OSError, ValueError):
+            for line in place.read_text(encoding="ascii").splitlines():
+                name, number = line.split()
+                count += int(number) if name == "oom_kill" else 0
+    return count
 
 
 def _death(code: int) -> str:

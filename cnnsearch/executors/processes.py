@@ -24,6 +24,8 @@ MEMORY = (
     "glibc.malloc.hugetlb=1"
     ":glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=1073741824"
 )
+# The database is the coordinator's alone.
+_SECRETS = {"CNNSEARCH_STORAGE", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE"}
 
 
 def prepare() -> None:
@@ -45,7 +47,7 @@ def context() -> ForkServerContext | SpawnContext:
 
 @contextmanager
 def beginning() -> Iterator[None]:
-    """Processes that start meanwhile have the stop signals blocked, and huge pages.
+    """Processes that start meanwhile have the stop signals blocked, huge pages, and no passwords.
 
     Blocked until they ignore them: a Ctrl-C while one starts would look like its death.
     """
@@ -53,7 +55,7 @@ def beginning() -> Iterator[None]:
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
-        with _huge_pages():
+        with _environment():
             yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -72,9 +74,14 @@ def settle_in(environment: Mapping[str, str]) -> None:
     os.environ.update(environment)
 
 
+def environment() -> dict[str, str]:
+    """What a process is to have of this one's environment: what a worker needs not it gets not."""
+    return {name: value for name, value in os.environ.items() if name not in _SECRETS}
+
+
 @contextmanager
-def _huge_pages() -> Iterator[None]:
-    """Let a process that starts meanwhile keep its memory, in pages of 2 MB, where that is glibc's.
+def _environment() -> Iterator[None]:
+    """That; and memory that a process keeps, in pages of 2 MB, where it is glibc's.
 
     Large tensors are otherwise given back to the system as soon as they are freed, and with pages
     of 4 KB each step pays for 4,096 page faults a tensor of 16 MB. A step of conv 32-64 on 32x32x3,
@@ -82,11 +89,12 @@ def _huge_pages() -> Iterator[None]:
     65, prelu 70 instead of 77, maxout 105 instead of 112. To keep what is freed, up to 1 GiB, gains
     2 to 7 % more, and takes 50 to 80 MB. It can be set only before a process begins.
     """
-    before = os.environ.get(_TUNABLES)
-    if before is None:
-        os.environ[_TUNABLES] = MEMORY
+    before = dict(os.environ)
+    for name in _SECRETS & before.keys():
+        del os.environ[name]
+    os.environ.setdefault(_TUNABLES, MEMORY)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[_TUNABLES]
+        os.environ.clear()
+        os.environ.update(before)

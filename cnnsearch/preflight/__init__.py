@@ -1,5 +1,6 @@
 """What is looked at before a search spends its budget: device, images, shapes, time."""
 
+from cnnsearch.preflight.devices import devices
 from cnnsearch.preflight.examine import Preflight, examine
 from cnnsearch.preflight.fusing import fused_size
 from cnnsearch.preflight.networks import Network, networks
@@ -13,6 +14,7 @@ __all__ = [
     "Preflight",
     "Smoke",
     "default_jobs",
+    "devices",
     "estimate_seconds",
     "examine",
     "fused_size",

@@ -235,7 +235,7 @@ def _images(config: Config) -> data.TrialData:
 def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
     """Processes like the workers of `run`; none of them outlives this."""
     pool = ProcessPoolExecutor(
-        jobs, processes.context(), initializer=_serve, initargs=(dict(os.environ),)
+        jobs, processes.context(), initializer=_serve, initargs=(processes.environment(),)
     )
     try:
         yield pool

@@ -47,6 +47,7 @@ class LineDisplay:
         self._console = console
         self._progress = progress
         self._objective = objective
+        self._gone = False
 
     def __enter__(self) -> Self:
         return self
@@ -61,6 +62,10 @@ class LineDisplay:
             width = len(str(self._progress.total))
             done = f"[{self._progress.done:{width}}/{self._progress.total}]"
             text = f"{done} {ended_line(event.trial, self._objective)}"
+            self._console.print(Text(text), soft_wrap=True)
+        elif isinstance(event, Tick) and self._gone is not bool(event.gone):
+            self._gone = bool(event.gone)
+            text = gone_line(event.gone) if event.gone else "the storage is back"
             self._console.print(Text(text), soft_wrap=True)
 
 
@@ -82,6 +87,7 @@ class LiveDisplay:
         self._utf8 = speaks_utf8() and console.encoding.startswith("utf")
         self._drawn_at = -math.inf
         self._news = False
+        self._gone: str | None = None
         # Drawn by the events, of which there are some each second, and not by a thread of rich's:
         # that would read the progress while it changes.
         self._live = Live(
@@ -103,6 +109,8 @@ class LiveDisplay:
             self._console.print(line, soft_wrap=True)
         now = time.monotonic()
         self._news = self._news or not isinstance(event, Tick)
+        if isinstance(event, Tick):
+            self._gone = event.gone
         # Also where a trial begins or ends: quick ones are a hundred a second, and a drawing
         # takes 1 to 2 ms. The coordinator's next tick draws what is left out here.
         if now - self._drawn_at > (_REDRAW_S if self._news else _REDRAW_IDLE_S):
@@ -118,7 +126,8 @@ class LiveDisplay:
         head += f"; about {seconds_text(left)} left" if left is not None else ""
         found = verdicts_text(progress.verdicts)
         verdicts = [self._line(f"verdicts: {found}")] if found else []
-        return Group(self._line(head), *verdicts, self._best_line(), *self._table())
+        gone = [self._line(gone_line(self._gone), "red")] if self._gone else []
+        return Group(self._line(head), *gone, *verdicts, self._best_line(), *self._table())
 
     def _line(self, text: str, style: str = "") -> Text:
         """A line that leaves room for the `^C` which a terminal echoes: wrapped, it would stay."""
@@ -169,6 +178,11 @@ def bar(done: int, of: int, utf8: bool) -> str:
     full = round(_BAR_CELLS * done / of) if of else 0
     done_sign, open_sign = ("━", "╌") if utf8 else ("#", "-")
     return done_sign * full + open_sign * (_BAR_CELLS - full)
+
+
+def gone_line(reason: str) -> str:
+    """What becomes of a search whose storage is gone."""
+    return f"training goes on and results wait; the storage is tried again: {one_line(reason)}"
 
 
 def ended_line(trial: Trial, objective: str) -> str:

@@ -1,41 +1,33 @@
-"""One coordinator a study: the lock of a file beside the database.
+"""One coordinator a study: a lock that is free as soon as its holder has died.
 
-The operating system frees the lock when its holder dies, however it dies: no timer, no leftover
-to clean up. Who holds it stands in the study's attribute `coordinator`.
+No timer, no leftover to clean up. Who holds it stands in the study's attribute `coordinator`.
 """
 
 from __future__ import annotations
 
-from filelock import FileLock, Timeout
+from cnnsearch.study.backends import backend
 
-from cnnsearch.errors import InputError
-from cnnsearch.study.location import study_lock
+# A reader that asks whether a coordinator lives may hold it for a moment.
+_PATIENCE_S = 0.5
 
 
 class StudyLock:
     """The right to write a study, from `acquire` to `release`."""
 
     def __init__(self, storage: str, study: str) -> None:
-        self._lock = FileLock(study_lock(storage, study))
+        self._lock = backend(storage).lock(study)
 
     def acquire(self) -> bool:
         """Take the lock; False where another process holds it for longer than half a second.
 
         Raises:
-            InputError: the folder is not writable.
-
-        Half a second, because a reader that asks whether a coordinator lives holds it for a moment.
+            CnnsearchError: it cannot be asked for.
         """
-        try:
-            self._lock.acquire(timeout=0.5, poll_interval=0.02)
-        except Timeout:
-            return False
-        except OSError as error:
-            raise InputError(
-                f"--storage: {self._lock.lock_file}: {error.strerror}. "
-                "Make its folder writable, or write another path."
-            ) from error
-        return True
+        return self._lock.acquire(_PATIENCE_S)
+
+    def keep(self) -> bool:
+        """Take it again where the database has forgotten it; False where another has it now."""
+        return self._lock.keep()
 
     def release(self) -> None:
         """Give the lock back."""
@@ -44,14 +36,4 @@ class StudyLock:
 
 def is_held(storage: str, study: str) -> bool:
     """Whether a living process, this one included, owns the study."""
-    if not study_lock(storage, study).exists():
-        return False
-    lock = FileLock(study_lock(storage, study))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except OSError:
-        return False
-    lock.release()
-    return False
+    return backend(storage).is_held(study)

@@ -16,14 +16,14 @@ from difflib import get_close_matches
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DBAPIError
 
 from cnnsearch import ranking
-from cnnsearch.errors import CnnsearchError, InputError
+from cnnsearch.errors import InputError
 from cnnsearch.objective import DIRECTIONS
 from cnnsearch.records import EpochResult, State, StudySummary, Trial
 from cnnsearch.study import attributes
-from cnnsearch.study.location import connect, database_file
+from cnnsearch.study.backends import backend, failure
 from cnnsearch.study.lock import is_held
 from cnnsearch.study.states import state_of
 
@@ -57,7 +57,7 @@ def resolve(storage: str, prefix: str) -> str:
         return max(found, key=lambda name: int(name.rpartition(".")[2]))
     if found:
         raise InputError(f"study {prefix!r} is ambiguous. Write one of: {', '.join(found)}.")
-    where = database_file(storage)
+    where = backend(storage).shown
     if not names:
         raise InputError(f"study {prefix!r}: no studies in {where}. Start one: cnnsearch run FILE.")
     if len(names) <= 8:
@@ -143,22 +143,19 @@ def curves(storage: str, name: str) -> dict[int, tuple[EpochResult, ...]]:
 
 @contextmanager
 def _connection(storage: str) -> Iterator[sqlalchemy.Connection | None]:
-    """A connection that cannot create the file; None where there is none."""
-    path = database_file(storage)
-    if not path.exists():
+    """A connection that cannot create the database; None where there is none."""
+    place = backend(storage)
+    if not place.exists():
         yield None
         return
-    # mode=rw, not ro: after a crash the journal has to be rolled back before anything is read.
-    engine = sqlalchemy.create_engine(
-        "sqlite://", creator=lambda: connect(storage, "rw"), poolclass=sqlalchemy.NullPool
-    )
+    engine = sqlalchemy.create_engine(place.url(), **place.arguments(create=False))
     try:
         with engine.connect() as connection:
             # Without tables it is a file that somebody has touched, or a creation cut short.
             there = sqlalchemy.inspect(connection).has_table("studies")
             yield connection if there else None
-    except DatabaseError as error:
-        raise CnnsearchError(f"--storage: {path}: {error.orig}") from error
+    except DBAPIError as error:
+        raise failure(place, error) from error
     finally:
         engine.dispose()
 
@@ -276,10 +273,9 @@ def _rows(
 def _rows_through_optuna(
     storage: str, name: str, keys: Sequence[str], numbers: Sequence[int] | None
 ) -> Iterator[Row]:
-    from cnnsearch.study.database import open_storage
+    from cnnsearch.study.database import opened
 
-    database = open_storage(storage)
-    try:
+    with opened(storage) as database:
         try:
             study_id = database.get_study_id_from_name(name)
         except KeyError:
@@ -290,8 +286,6 @@ def _rows_through_optuna(
                 attrs = {key: value for key, value in found.user_attrs.items() if key in keys}
                 value = values[0] if values else None
                 yield found.number, found.state.name, value, attributes.unfolded(attrs)
-    finally:
-        database.engine.dispose()
 
 
 def _trial(row: Row, owned: bool) -> Trial:

@@ -18,11 +18,9 @@ from collections.abc import Callable, Mapping
 from itertools import count as count_from
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from cnnsearch.errors import InputError
 from cnnsearch.study import attributes
-from cnnsearch.study.location import database_lock
+from cnnsearch.study.backends import backend
 from cnnsearch.study.lock import StudyLock
 
 if TYPE_CHECKING:
@@ -121,7 +119,7 @@ def leave(database: RDBStorage, storage: str, study_id: int, request: Request) -
         Its name, by which `is_waiting` knows it.
     """
     name = uuid.uuid4().hex
-    with FileLock(database_lock(storage)):
+    with backend(storage).exclusively():
         attrs = database.get_study_user_attrs(study_id)
         orders = [one["order"] for one in waiting(attrs).values()]
         places = (f"{attributes.REQUEST}{i}" for i in count_from())
@@ -147,16 +145,12 @@ def ask(storage: str, study: str, request: Request, patience_s: float = PATIENCE
         InputError: the study is gone.
         CnnsearchError: the storage cannot be written.
     """
-    from cnnsearch.study.database import open_storage, told
+    from cnnsearch.study.database import opened, told
 
-    with told(storage):
-        database = open_storage(storage)
-        try:
-            study_id = _study_id(database, study)
-            name = leave(database, storage, study_id, request)
-            return _wait(database, StudyLock(storage, study), study_id, name, patience_s)
-        finally:
-            database.engine.dispose()
+    with told(storage), opened(storage) as database:
+        study_id = _study_id(database, study)
+        name = leave(database, storage, study_id, request)
+        return _wait(database, StudyLock(storage, study), study_id, name, patience_s)
 
 
 def _study_id(database: RDBStorage, study: str) -> int:

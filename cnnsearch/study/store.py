@@ -19,30 +19,35 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cnnsearch import __version__
 from cnnsearch.config import Config, differences, from_plain
-from cnnsearch.errors import CnnsearchError, InputError, StudyBusyError
+from cnnsearch.errors import CnnsearchError, InputError, StorageGoneError, StudyBusyError
 from cnnsearch.objective import DIRECTIONS
 from cnnsearch.ranking import last_attempts
 from cnnsearch.records import Params, Start, State, Trial
 from cnnsearch.study import attributes, read, requests
-from cnnsearch.study.database import one_transaction, open_storage, told, version_of_others
+from cnnsearch.study.backends import backend
+from cnnsearch.study.database import open_storage, opened, told
 from cnnsearch.study.distributions import to_optuna
 from cnnsearch.study.kinds import check_kind
 from cnnsearch.study.lock import StudyLock
 from cnnsearch.study.pruners import make_pruner
 from cnnsearch.study.samplers import draw, make_sampler, optuna_distributions
-from cnnsearch.study.states import OPTUNA_STATES
+from cnnsearch.study.writer import Gone, Writer, bury
 
 # So often a coordinator asks the storage for requests.
 _LOOK_S = 0.5
-# So long reports wait for others, and best for their trial's end, where no pruner asks for them.
-# Five in one transaction: 6.3 -> 3.7 ms of CPU, and one wait for the disk. Readers wait no longer.
-_HELD_S = 0.5
 
 
 class Study:
     """A study that this process owns, from `claim` to `release`."""
 
-    def __init__(self, storage: str, config: Config, lock: StudyLock, fingerprint: str) -> None:
+    def __init__(
+        self,
+        storage: str,
+        config: Config,
+        lock: StudyLock,
+        fingerprint: str,
+        database: RDBStorage,
+    ) -> None:
         assert config.search is not None
         assert config.space is not None
         self.name = config.study
@@ -53,16 +58,15 @@ class Study:
         self.space = config.space
         self.run = uuid.uuid4().hex[:12]
         self._lock = lock
-        self._database = open_storage(storage)
+        self._backend = backend(storage)
+        self._database = database
         self._id = _study_id(self._database, config)
         self._cached = optuna.storages.get_storage(self._database)  # finished trials, read once
         self._sampler = make_sampler(self.search.sampler, self.space, config.seed)
         self._pruner = make_pruner(self.search.pruner)
         self._distributions = optuna_distributions(self.space)
-        self._ids: dict[int, int] = {}  # of the running trials
+        self._writer = Writer(storage, self.name, self._id, self.run, self._database)
         self._next = 0  # the number that the next trial will most likely have
-        self._held: dict[int, dict[int, float]] = {}  # reports by trial and step
-        self._held_since = math.inf
         self._looked = -math.inf
         self._seen: int | None = None  # the version of the file that requests were looked for in
 
@@ -107,22 +111,35 @@ class Study:
         repeats: Mapping[str, Any] | None,
     ) -> Study:
         with told(storage):
-            study = cls(storage, config, lock, fingerprint)
-            study._set(attributes.COORDINATOR, _coordinator(study.run))
-            if repeats is not None:
-                study._set(attributes.RERUN, repeats)
-            study._set(attributes.CONFIG, config.plain())
-            study._set(attributes.FINGERPRINT, fingerprint)
-            study._set(attributes.VERSION, __version__)
-            study._bury_the_dead()
-            study._set(attributes.PLANNED, max(planned, len(last_attempts(study.trials()))))
+            database = open_storage(storage)
+            try:
+                study = cls(storage, config, lock, fingerprint, database)
+                study._take(planned, repeats)
+            except BaseException:
+                database.engine.dispose()
+                raise
         study.apply_requests()
         return study
 
+    def _take(self, planned: int, repeats: Mapping[str, Any] | None) -> None:
+        """Make the study this process's, as it was or new."""
+        self._set(attributes.COORDINATOR, _coordinator(self.run))
+        if repeats is not None:
+            self._set(attributes.RERUN, repeats)
+        self._set(attributes.CONFIG, self.config.plain())
+        self._set(attributes.FINGERPRINT, self.fingerprint)
+        self._set(attributes.VERSION, __version__)
+        self._writer.take_in()
+        self._bury_the_dead()
+        self._set(attributes.PLANNED, max(planned, len(last_attempts(self.trials()))))
+
     def release(self) -> None:
-        """Give the study back."""
+        """Give the study back; what cannot be stored is kept in a file."""
         with suppress(CnnsearchError):  # what still waits is for the next owner
+            if self.gone is not None:
+                self._try_again()
             self.apply_requests(0.0)
+        self._writer.close()
         self._database.engine.dispose()
         self._lock.release()
 
@@ -132,7 +149,8 @@ class Study:
 
     def draw(self, k: int) -> Params:
         """The parameters of point `k`; only for tpe do they depend on the trials so far."""
-        return draw(self._sampler, self._optuna_study(), self.space, k)
+        with told(self.storage):
+            return draw(self._sampler, self._optuna_study(), self.space, k)
 
     def begin(self, start: Start) -> Trial:
         """Create the running trial of an attempt, in one transaction."""
@@ -145,7 +163,7 @@ class Study:
         with told(self.storage):
             trial_id = self._create(start.params, attrs)
             number = self._number(trial_id)
-        self._ids[number], self._next = trial_id, number + 1
+        self._writer.ids[number], self._next = trial_id, number + 1
         return Trial(
             number=number,
             point=start.point,
@@ -207,29 +225,28 @@ class Study:
 
         At once where a pruner will ask, else within half a second, see `apply_requests`.
         """
-        if not self._held:
-            self._held_since = time.monotonic()
-        self._held.setdefault(number, {})[step] = value
-        if self._pruner is not None or time.monotonic() - self._held_since >= _HELD_S:
-            self._write_reports()
+        self._writer.report(number, step, value, at_once=self._pruner is not None)
 
-    def _write_reports(self) -> None:
-        """Store the reports that are held back, in one transaction."""
-        if self._held:
-            with told(self.storage), one_transaction(self._database):
-                for number in list(self._held):
-                    self._write_reports_of(number)
+    @property
+    def gone(self) -> Gone | None:
+        """Since when and why the storage cannot be written, where it cannot: results wait."""
+        return self._writer.gone
 
-    def _write_reports_of(self, number: int) -> None:
-        for step, value in self._held.pop(number, {}).items():
-            self._database.set_trial_intermediate_value(self._ids[number], step, value)
+    def is_gone(self, error: StorageGoneError) -> None:
+        """The storage said so: it is tried again after a pause, see `apply_requests`."""
+        self._writer.is_gone(error)
 
     def should_prune(self, number: int) -> bool:
         """Whether the pruner gives the trial up after the epoch reported last."""
-        if self._pruner is None:
+        if self._pruner is None or self.gone is not None:
             return False
-        trial: FrozenTrial = self._database.get_trial(self._ids[number])
-        return self._pruner.prune(self._optuna_study(), trial)
+        try:
+            with told(self.storage):
+                trial: FrozenTrial = self._database.get_trial(self._writer.ids[number])
+                return self._pruner.prune(self._optuna_study(), trial)
+        except StorageGoneError as error:
+            self.is_gone(error)
+            return False
 
     def _optuna_study(self) -> optuna.Study:
         """Optuna's study as it stands now: one that is kept shows samplers its first list of trials
@@ -237,44 +254,63 @@ class Study:
         return optuna.load_study(study_name=self.name, storage=self._cached)
 
     def finish(self, trial: Trial) -> None:
-        """Store how a running trial ended, see `cnnsearch.ending.ended`, in one transaction."""
-        trial_id, state = self._ids[trial.number], TrialState[OPTUNA_STATES[trial.state]]
-        with told(self.storage), one_transaction(self._database):
-            self._write_reports_of(trial.number)
-            for key, content in attributes.of_end(trial).items():
-                self._database.set_trial_user_attr(trial_id, key, content)
-            values = None if trial.value is None else [trial.value]
-            self._database.set_trial_state_values(trial_id, state, values)
-        del self._ids[trial.number]
+        """Store how a running trial ended, see `cnnsearch.ending.ended`, in one transaction.
+
+        Where the storage is gone it waits, see `gone`.
+        """
+        self._writer.end(trial)
 
     def apply_requests(self, every_s: float = _LOOK_S) -> None:
         """Do what `tag`, `note` and `hide` ask for; at most once in so many seconds.
 
-        Store also the reports that have waited long enough: this is called between messages.
+        Store also what has waited long enough: this is called between messages.
+
+        Raises:
+            StudyBusyError: the storage was gone, and meanwhile another process took the study.
         """
         now = time.monotonic()
-        if now - self._held_since >= _HELD_S:
-            self._write_reports()
+        if self.gone is not None:
+            if now >= self.gone.again:
+                self._try_again()
+            return
+        self._writer.write_held()
         if now - self._looked >= every_s:
             self._looked = now
-            with told(self.storage):
-                version = version_of_others(self._database)
-                if version != self._seen:  # told before what it tells is read, so nothing is missed
-                    requests.apply(self._database, self._id)
-                    self._seen = version
+            try:
+                self._look()
+            except StorageGoneError as error:
+                self.is_gone(error)
+
+    def _look(self) -> None:
+        # A server that was started anew between two writes has forgotten whose the study is.
+        self._keep_lock()
+        with told(self.storage):
+            version = self._backend.version(self._database.engine)
+            if version is None or version != self._seen:
+                requests.apply(self._database, self._id)
+                self._seen = version  # told before what it tells was read, so nothing is missed
+
+    def _try_again(self) -> None:
+        """Look whether the storage is back, and store what waits."""
+        try:
+            self._keep_lock()
+            self._writer.try_again()
+        except StorageGoneError as error:
+            self.is_gone(error)
+
+    def _keep_lock(self) -> None:
+        """Make sure that the study is still this process's.
+
+        Raises:
+            StudyBusyError: it is not.
+        """
+        if not self._lock.keep():
+            raise StudyBusyError(busy_message(self.storage, self.name))
 
     def _bury_the_dead(self) -> None:
         """Mark what a dead coordinator left running as killed."""
-        for found in self._database.get_all_trials(self._id, states=(TrialState.RUNNING,)):
-            result = {
-                "state": str(State.KILLED),
-                "reason": read.COORDINATOR_DIED,
-                "epochs": len(found.intermediate_values),
-                "best_epoch": None,
-                "facts": {},
-            }
-            self._database.set_trial_user_attr(found._trial_id, attributes.RESULT, result)
-            self._database.set_trial_state_values(found._trial_id, TrialState.FAIL)
+        running = self._database.get_all_trials(self._id, states=(TrialState.RUNNING,))
+        bury(self._database, running, read.COORDINATOR_DIED)
 
     def keep_stage(self, place: Mapping[str, Any]) -> None:
         """Store which stage of which chain the study is."""
@@ -334,10 +370,8 @@ def remove(storage: str, name: str) -> None:
     if not lock.acquire():
         raise StudyBusyError(busy_message(storage, name))
     try:
-        with told(storage):
-            database = open_storage(storage)
+        with told(storage), opened(storage) as database:
             database.delete_study(database.get_study_id_from_name(name))
-            database.engine.dispose()
     finally:
         lock.release()
 

@@ -1,0 +1,127 @@
+"""The databases that studies can be kept in, and how each is opened, locked and shown.
+
+An SQLite file is for one machine, PostgreSQL for those who share studies. Everything else in this
+package is the same for both.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import sqlalchemy
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from cnnsearch.errors import CnnsearchError, InputError, StorageGoneError
+
+
+class Lock(Protocol):
+    """A right that one process has at a time, and that is free again as soon as it has died."""
+
+    def acquire(self, timeout_s: float) -> bool:
+        """Take it; False where another process holds it for longer.
+
+        Raises:
+            InputError: it cannot be asked for.
+        """
+        ...
+
+    def keep(self) -> bool:
+        """Take it again where the database has forgotten who held it; False: another holds it."""
+        ...
+
+    def release(self) -> None:
+        """Give it back."""
+        ...
+
+
+class Backend(Protocol):
+    """One database."""
+
+    shown: str
+    """As errors name it, without a password."""
+
+    def exists(self) -> bool:
+        """Whether it can hold anything yet.
+
+        Raises:
+            InputError: it never can.
+        """
+        ...
+
+    def check(self) -> None:
+        """Look whether it can be created.
+
+        Raises:
+            InputError: not there.
+        """
+        ...
+
+    def url(self) -> str:
+        """For SQLAlchemy; what connects is among `arguments`."""
+        ...
+
+    def arguments(self, create: bool) -> dict[str, Any]:
+        """Of `sqlalchemy.create_engine`.
+
+        Args:
+            create: a database that is not there may be made.
+        """
+        ...
+
+    def prepare(self, engine: sqlalchemy.Engine) -> None:
+        """Set how transactions begin on an engine that writes."""
+        ...
+
+    def exclusively(self) -> AbstractContextManager[object]:
+        """Keep others out while tables are made or requests are left."""
+        ...
+
+    def lock(self, study: str) -> Lock:
+        """The right to write a study."""
+        ...
+
+    def is_held(self, study: str) -> bool:
+        """Whether a living process, this one included, owns a study."""
+        ...
+
+    def version(self, engine: sqlalchemy.Engine) -> int | None:
+        """A number that changes when another connection than this thread's has written.
+
+        None where it cannot be told, which means that it may have.
+        """
+        ...
+
+
+def backend(storage: str) -> Backend:
+    """The database that `--storage` names: a path, sqlite:///PATH or postgresql+psycopg://...
+
+    Raises:
+        InputError: a database that is not supported, or a URL that is none.
+    """
+    from cnnsearch.study.postgres import DRIVER, Postgres
+    from cnnsearch.study.sqlite import Sqlite
+
+    scheme, separator, rest = storage.partition("://")
+    if not separator:
+        return Sqlite(storage)
+    if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
+        return Sqlite(rest[1:])
+    if scheme == DRIVER:
+        return Postgres(storage)
+    if scheme.partition("+")[0] in ("postgres", "postgresql"):
+        raise InputError(f"--storage: {scheme}:// is not supported. Write {DRIVER}://...")
+    raise InputError(
+        f"--storage: {scheme}:// is not supported. Write a file such as cnnsearch.db, "
+        f"sqlite:///DIR/cnnsearch.db or {DRIVER}://USER@HOST/DATABASE."
+    )
+
+
+def failure(place: Backend, error: BaseException, advice: str = "") -> CnnsearchError:
+    """What a database says, in one line: gone, which may pass, or broken."""
+    passing = isinstance(error, OperationalError | InterfaceError) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    )
+    kind = StorageGoneError if passing else CnnsearchError
+    reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+    return kind(f"--storage: {place.shown}: {reason}{advice}")

@@ -1,0 +1,141 @@
+"""Studies in an SQLite file, for one machine."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy
+from filelock import FileLock, Timeout
+
+from cnnsearch.errors import InputError
+
+# So long a writer waits for the lock of another one.
+_PATIENCE_S = 60
+
+
+class Sqlite:
+    """The file, with the files of its locks beside it. See `Backend`.
+
+    Rollback journal, not WAL (SQLite 3.7.0 to 3.51.2 can corrupt WAL databases); a minute's wait
+    for the lock; BEGIN IMMEDIATE, so that what a transaction read still holds when it writes.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Resolve the path, so that one file has one lock however it is spelt."""
+        self.path = Path(path).expanduser().resolve()
+        self.shown = str(self.path)
+
+    def exists(self) -> bool:
+        """See `Backend`."""
+        self._check_kind()
+        return self.path.exists()
+
+    def check(self) -> None:
+        """See `Backend`."""
+        if not self.path.parent.is_dir():
+            raise InputError(
+                f"--storage: no folder {self.path.parent}. Make it, or write another path."
+            )
+        self._check_kind()
+
+    def url(self) -> str:
+        """See `Backend`."""
+        return "sqlite://"
+
+    def arguments(self, create: bool) -> dict[str, Any]:
+        """See `Backend`."""
+        if create:  # one connection a thread, kept
+            return {"creator": partial(self.connect, "rwc"), "poolclass": sqlalchemy.QueuePool}
+        # mode=rw, not ro: after a crash the journal has to be rolled back before anything is read.
+        return {"creator": partial(self.connect, "rw"), "poolclass": sqlalchemy.NullPool}
+
+    def connect(self, mode: str) -> sqlite3.Connection:
+        """Open the file; by SQLite's own URI, since names may hold #, ? or %.
+
+        Args:
+            mode: SQLite's: "rw" cannot create the file, "rwc" can.
+        """
+        uri = f"file:{quote(str(self.path))}?mode={mode}"
+        return sqlite3.connect(uri, uri=True, timeout=_PATIENCE_S, check_same_thread=False)
+
+    def prepare(self, engine: sqlalchemy.Engine) -> None:
+        """See `Backend`."""
+
+        @sqlalchemy.event.listens_for(engine, "connect")
+        def no_implicit_begin(connection: Any, _: Any) -> None:
+            connection.isolation_level = None
+
+        @sqlalchemy.event.listens_for(engine, "begin")
+        def begin_immediate(connection: sqlalchemy.Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+        engine.dispose()  # connections from before the listeners
+
+    def exclusively(self) -> AbstractContextManager[object]:
+        """See `Backend`."""
+        return FileLock(self.path.with_name(f"{self.path.name}.lock"))
+
+    def lock(self, study: str) -> SqliteLock:
+        """See `Backend`."""
+        return SqliteLock(self._lock_file(study))
+
+    def is_held(self, study: str) -> bool:
+        """See `Backend`."""
+        if not self._lock_file(study).exists():
+            return False
+        lock = FileLock(self._lock_file(study))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        except OSError:
+            return False
+        lock.release()
+        return False
+
+    def version(self, engine: sqlalchemy.Engine) -> int | None:
+        """See `Backend`. It takes no lock, and 0.03 ms where any question takes 0.6 and more."""
+        with engine.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            assert isinstance(raw, sqlite3.Connection)
+            return int(raw.execute("PRAGMA data_version").fetchone()[0])
+
+    def _check_kind(self) -> None:
+        if self.path.is_dir():
+            raise InputError(f"--storage: {self.path} is a folder. Write the path of a file.")
+
+    def _lock_file(self, study: str) -> Path:
+        return self.path.with_name(f"{self.path.name}-{study}.lock")
+
+
+class SqliteLock:
+    """The lock of a file, which the system frees when its holder dies, however it dies."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = FileLock(path)
+
+    def acquire(self, timeout_s: float) -> bool:
+        """See `Lock`."""
+        try:
+            self._lock.acquire(timeout=timeout_s, poll_interval=0.02)
+        except Timeout:
+            return False
+        except OSError as error:
+            raise InputError(
+                f"--storage: {self._lock.lock_file}: {error.strerror}. "
+                "Make its folder writable, or write another path."
+            ) from error
+        return True
+
+    def keep(self) -> bool:
+        """See `Lock`."""
+        return True
+
+    def release(self) -> None:
+        """See `Lock`."""
+        self._lock.release()
