@@ -136,8 +136,9 @@ class Coordinator:
                 in_time = deadline is None or time.monotonic() < deadline
                 if self._study.gone is None:
                     yield from self._fill(waiting, in_time)
-                if not self._running and self._study.gone is None:
-                    return
+                    left = in_time and (waiting or self._attempts.alone)
+                    if not self._running and not left and self._study.gone is None:
+                        return
                 messages = self._executor.wait(_LOOK_S)
                 for message in messages:
                     yield from self._take(message)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from cnnsearch.executors.cluster import Cluster, Share
 from tests.servers import ABSENT, Server, postgres_programs
 
 KEPT = Path.home() / ".cache" / "cnnsearch-test"
@@ -85,6 +86,14 @@ def server() -> Iterator[Server]:
     yield found
     found.stop()
     found.remove()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Ray on this machine, with room for four trials a core."""
+    found = Cluster(None, Share(cpus=0.25))
+    yield found
+    found.close()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from cnnsearch.executors.inline import InlineExecutor
 from cnnsearch.executors.local import LocalExecutor
 from cnnsearch.records import EpochResult, Outcome, Prepared, State, Task
 from tests.builders import digits_config
+from tests.clusters import on_ray
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,20 +52,35 @@ def first_epoch(executor: Executor) -> Message:
     raise AssertionError("no message")
 
 
-@pytest.fixture(params=["inline", "local"])
+@pytest.fixture(
+    params=["inline", "local", pytest.param("ray", marks=pytest.mark.xdist_group("ray"))]
+)
 def executor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Executor]:
-    made: Executor = (
-        InlineExecutor() if request.param == "inline" else LocalExecutor(1, tmp_path / "workers")
-    )
+    made: Executor
+    if request.param == "inline":
+        made = InlineExecutor()
+    elif request.param == "local":
+        made = LocalExecutor(1, tmp_path / "workers")
+    else:
+        made = on_ray(request.getfixturevalue("cluster"))
     yield made
     made.close()
+
+
+def submit(executor: Executor, *tasks: Task) -> None:
+    """As soon as there is a worker for it."""
+    deadline = time.monotonic() + 60
+    while not executor.slots:
+        assert time.monotonic() < deadline, "no worker"
+        assert not executor.wait(0.1)
+    executor.submit(tasks)
 
 
 class TestContract:
     def test_the_beginning_then_epochs_then_the_outcome(
         self, executor: Executor, tmp_path: Path
     ) -> None:
-        executor.submit([task(tmp_path, 3, epochs=3)])
+        submit(executor, task(tmp_path, 3, epochs=3))
         messages = drain(executor)
         assert {message.number for message in messages} == {3}
         first, *epochs, last = (message.content for message in messages)
@@ -77,11 +93,11 @@ class TestContract:
 
     def test_a_second_task_follows(self, executor: Executor, tmp_path: Path) -> None:
         for number in (0, 1):
-            executor.submit([task(tmp_path, number)])
+            submit(executor, task(tmp_path, number))
             assert drain(executor)[-1].number == number
 
     def test_divergence_is_an_outcome(self, executor: Executor, tmp_path: Path) -> None:
-        executor.submit([task(tmp_path, 0, lr=1e9)])
+        submit(executor, task(tmp_path, 0, lr=1e9))
         first, outcome = (message.content for message in drain(executor))
         assert isinstance(first, Prepared)
         assert isinstance(outcome, Outcome)
@@ -93,29 +109,29 @@ class TestContract:
     ) -> None:
         bad = task(tmp_path, 0)
         gone = {**bad.config, "data": {**bad.config["data"], "name": "image_folder", "root": "/no"}}
-        executor.submit([Task(0, gone, bad.folder)])
+        submit(executor, Task(0, gone, bad.folder))
         [outcome] = (message.content for message in drain(executor))
         assert isinstance(outcome, Outcome)
         assert outcome.state is State.FAILED
         assert "/no" in (outcome.reason or "")
-        executor.submit([task(tmp_path, 1)])
+        submit(executor, task(tmp_path, 1))
         outcome = drain(executor)[-1].content
         assert isinstance(outcome, Outcome)
         assert outcome.state is State.COMPLETE
 
     def test_a_task_that_waits_stops_when_told(self, executor: Executor, tmp_path: Path) -> None:
-        executor.submit([task(tmp_path, 0, waits=True, epochs=50)])
+        submit(executor, task(tmp_path, 0, waits=True, epochs=50))
         assert isinstance(first_epoch(executor).content, EpochResult)
         executor.answer(0, True)
         assert isinstance(first_epoch(executor).content, EpochResult)
         executor.answer(0, False)
-        executor.submit([task(tmp_path, 1)])
+        submit(executor, task(tmp_path, 1))
         messages = drain(executor)
         assert {message.number for message in messages} == {1}
 
     def test_a_group_is_one_submission(self, executor: Executor, tmp_path: Path) -> None:
         """Messages of each of its tasks in order; then there is room for another."""
-        executor.submit([task(tmp_path, number, epochs=2 + number) for number in range(3)])
+        submit(executor, *[task(tmp_path, number, epochs=2 + number) for number in range(3)])
         messages = drain(executor, 3)
         for number in range(3):
             first, *epochs, last = (m.content for m in messages if m.number == number)
@@ -124,11 +140,11 @@ class TestContract:
             assert isinstance(last, Outcome)
             assert last.state is State.COMPLETE
             assert last.seconds is not None
-        executor.submit([task(tmp_path, 3)])
+        submit(executor, task(tmp_path, 3))
         assert drain(executor)[-1].number == 3
 
     def test_one_of_a_group_stops_when_told(self, executor: Executor, tmp_path: Path) -> None:
-        executor.submit([task(tmp_path, number, waits=True, epochs=2) for number in range(3)])
+        submit(executor, *[task(tmp_path, number, waits=True, epochs=2) for number in range(3)])
         messages: list[Message] = []
         while sum(isinstance(m.content, Outcome) for m in messages) < 2:
             for message in executor.wait(1):
@@ -137,28 +153,28 @@ class TestContract:
                     executor.answer(message.number, message.number != 1)
         told = [m.number for m in messages if isinstance(m.content, EpochResult)]
         assert sorted(told) == [0, 0, 1, 2, 2]
-        executor.submit([task(tmp_path, 3)])
+        submit(executor, task(tmp_path, 3))
         assert {message.number for message in drain(executor)} == {3}
 
     def test_a_killed_group_says_nothing_more(self, executor: Executor, tmp_path: Path) -> None:
-        executor.submit([task(tmp_path, number, epochs=10_000) for number in range(2)])
+        submit(executor, *[task(tmp_path, number, epochs=10_000) for number in range(2)])
         first_epoch(executor)
         executor.kill(1)
-        executor.submit([task(tmp_path, 2)])
+        submit(executor, task(tmp_path, 2))
         assert {message.number for message in drain(executor)} == {2}
 
     def test_a_killed_task_says_nothing_more(self, executor: Executor, tmp_path: Path) -> None:
-        executor.submit([task(tmp_path, 0, epochs=10_000)])
+        submit(executor, task(tmp_path, 0, epochs=10_000))
         first_epoch(executor)
         executor.kill(0)
-        executor.submit([task(tmp_path, 1)])
+        submit(executor, task(tmp_path, 1))
         assert {message.number for message in drain(executor)} == {1}
 
     def test_equal_tasks_give_equal_numbers(self, executor: Executor, tmp_path: Path) -> None:
         runs = []
         for number in (0, 1):
             made = task(tmp_path, number)
-            executor.submit([Task(number, {**made.config, "seed": 5}, made.folder)])
+            submit(executor, Task(number, {**made.config, "seed": 5}, made.folder))
             curve = [m.content for m in drain(executor) if isinstance(m.content, EpochResult)]
             runs.append([(r.train_loss, r.val_loss, r.val_accuracy) for r in curve])
         assert runs[0] == runs[1]

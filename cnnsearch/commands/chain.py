@@ -14,7 +14,6 @@ from cnnsearch.commands import searching
 from cnnsearch.commands.export import with_whole_root
 from cnnsearch.commands.files import write_whole
 from cnnsearch.commands.places import check_family, check_place
-from cnnsearch.commands.running import begin_workers
 from cnnsearch.commands.searching import Found, Request
 from cnnsearch.config import Config, from_plain, to_yaml
 from cnnsearch.errors import InputError
@@ -61,11 +60,11 @@ def run(request: Request, as_json: bool) -> int:
     """Run what remains of a chain; its last word names the best trial and the final file."""
     chain = Chain(request.config)
     _check_begun(request, chain)
-    begin_workers(request.jobs)
-    readies = _examined(request, chain)
     found: list[Found] = []
-    with Interruption() as interruption:
-        code = _run_stages(request, chain, readies, interruption, found)
+    with request.workers.begun():
+        readies = _examined(request, chain)
+        with Interruption() as interruption:
+            code = _run_stages(request, chain, readies, interruption, found)
     complete = [one for one in found if one.summary.best is not None]
     final = None
     if code == 0 and len(found) == chain.length and not found[-1].left:

@@ -64,27 +64,25 @@ def command(
       cnnsearch check configs/digits.yaml --smoke
       cnnsearch check configs/digits.yaml --lr-range --plot
     """
-    from cnnsearch.commands.running import begin_workers
+    from cnnsearch.commands.workers import LocalWorkers
     from cnnsearch.config import load_with_notes
     from cnnsearch.render.talk import say
 
     _check_together(smoke, lr_range, plot)
     config, notes = load_with_notes(file, sets, trials)
-    if smoke:
-        begin_workers(jobs)
-    from cnnsearch.preflight import examine, networks
+    with LocalWorkers(jobs if smoke else 0).begun():
+        from cnnsearch.preflight import examine, networks
 
-    for note in notes:
-        say(note)
-    ready = examine(config, say, file, sets)
-    if config.stages:
-        trials = _examine_stages(config, file)
-    if lr_range:
-        return _lr_range(config, ready, plot, as_json)
-    found = networks(config, ready)
-    if smoke:
-        return _smoke(config, ready, found, (trials, jobs), as_json)
-    return _shapes(config, ready, found, (trials, jobs), as_json)
+        for note in notes:
+            say(note)
+        ready = examine(config, say, file, sets)
+        if config.stages:
+            trials = _examine_stages(config, file)
+        if lr_range:
+            return _lr_range(config, ready, plot, as_json)
+        found = networks(config, ready)
+        show = _smoke if smoke else _shapes
+        return show(config, ready, found, (trials, jobs), as_json)
 
 
 def _shapes(

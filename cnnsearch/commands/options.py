@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -33,6 +35,26 @@ storage_option = click.option(
     help="Where studies are kept: a file or a database URL; also $CNNSEARCH_STORAGE.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def ray_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a Ray cluster."""
+    for option in reversed(_RAY):
+        command = option(command)
+    return command
+
+
+_RAY = (
+    click.option("--ray", "on_ray", is_flag=True,
+                 help="Run the trials on Ray: on the cluster of --ray-address, or "
+                 "of $RAY_ADDRESS; else on this machine."),
+    click.option("--ray-address", metavar="HOST:PORT", help="The cluster's head; or auto."),
+    click.option("--cpus-per-trial", type=click.FloatRange(min=0, min_open=True), metavar="N",
+                 help="Of a node, with --ray; default: the file's threads."),
+    click.option("--gpus-per-trial", type=click.FloatRange(min=0), metavar="N",
+                 help="Likewise; parts too: 0.25. Default: none."),
+)  # fmt: skip
+
 set_option = click.option(
     "-S",
     "--set",

@@ -13,7 +13,8 @@ import click
 
 from cnnsearch import ranking
 from cnnsearch.commands.rerun import Request
-from cnnsearch.commands.running import make_display, make_executor, make_folder, number_of_jobs
+from cnnsearch.commands.running import make_display, make_folder
+from cnnsearch.commands.workers import LocalWorkers, Workers
 from cnnsearch.config import (
     Config,
     from_plain,
@@ -27,7 +28,6 @@ from cnnsearch.preflight import Preflight, examine, fused_size
 from cnnsearch.records import Start, State, StudySummary, Trial
 from cnnsearch.render import output
 from cnnsearch.render.rerun import Repeated, print_repeats, repeats_object
-from cnnsearch.render.summary import workers
 from cnnsearch.render.talk import say
 from cnnsearch.render.text import counted
 from cnnsearch.review.noise import Finalist
@@ -81,11 +81,13 @@ def repeat(request: Request, seeds: int, name: str | None) -> int:
     """
     plan = _plan(request, seeds, name)
     check_resume(plan.storage, plan.config, repeats=plan.kind)
-    ready = _examined(plan)
-    with Interruption() as interruption:
-        if _waiting(plan, read.trials(plan.storage, plan.config.study)):
-            make_folder(plan.config)
-            _run(plan, ready, request.jobs, interruption)
+    workers = LocalWorkers(request.jobs)
+    with workers.begun():
+        ready = _examined(plan)
+        with Interruption() as interruption:
+            if _waiting(plan, read.trials(plan.storage, plan.config.study)):
+                make_folder(plan.config)
+                _run(plan, ready, workers, interruption)
     found = _repeated(plan, request.values)
     if request.as_json:
         output.write_json(repeats_object(found))
@@ -178,7 +180,7 @@ def _waiting(plan: _Plan, before: Sequence[Trial]) -> deque[Start]:
     return starts
 
 
-def _run(plan: _Plan, ready: Preflight, jobs: int | None, interruption: Interruption) -> None:
+def _run(plan: _Plan, ready: Preflight, workers: Workers, interruption: Interruption) -> None:
     """Claim the study and run what waits."""
     config = plan.config
     points = _points(plan, read.trials(plan.storage, config.study))
@@ -187,11 +189,11 @@ def _run(plan: _Plan, ready: Preflight, jobs: int | None, interruption: Interrup
         before = study.trials()
         waiting = _waiting(plan, before)
         tasks = len(waiting) * config.data.folds
-        jobs = number_of_jobs(jobs, ready, config.threads, tasks)
-        say(_opening(plan, len(waiting), workers(jobs, str(ready.device))))
+        jobs = workers.number(config, ready, tasks)
+        say(_opening(plan, len(waiting), workers.where(jobs, ready)))
         runs = [config.at(start.params, start.seed) for start in waiting]
         fused = min(fused_size(lambda: runs, config, ready, jobs), len(runs))
-        executor = make_executor(jobs, workers_folder(config.study))
+        executor = workers.executor(jobs, workers_folder(config.study), config, ready)
         try:
             limits = Limits(fused=fused, interrupted=interruption.happened)
             coordinator = Coordinator(study, config, executor, limits)

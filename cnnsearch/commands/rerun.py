@@ -82,7 +82,6 @@ def command(
       cnnsearch rerun digits best --epochs 50 --name digits-long
       cnnsearch rerun digits best --verify
     """
-    from cnnsearch.commands.running import begin_workers
     from cnnsearch.config import values_of
 
     values = values_of([*sets, *([f"epochs={epochs}"] if epochs is not None else [])])
@@ -91,7 +90,6 @@ def command(
     request = Request(storage, pick(storage, references), values, jobs, as_json)
     if "study" in values:
         raise InputError("-S study: write --name STUDY for the name of the study of repeats.")
-    begin_workers(jobs)
     if verify:
         from cnnsearch.commands.verifying import verify as run_verification
 

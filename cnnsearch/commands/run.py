@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnsearch.commands.options import json_option, set_option, storage_option
+from cnnsearch.commands.options import json_option, ray_options, set_option, storage_option
 from cnnsearch.render.talk import say
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("-j", "--jobs", type=click.IntRange(min=0), metavar="N",
               help="Worker processes; default: one a core, one on a GPU. "
               "0 runs the trials in this process, to debug.")  # fmt: skip
+@ray_options
 @click.option("--name", metavar="STUDY", help="Name of the study instead of the file's.")
 @set_option
 @storage_option
@@ -45,6 +46,7 @@ def command(
     retry: str | None,
     dry_run: bool,
     as_json: bool,
+    **ray: Any,
 ) -> int:
     """Run the search that FILE describes, or continue it.
 
@@ -55,6 +57,9 @@ def command(
     narrowed to what was best in the one before; what each runs is written to
     runs/NAME/stage-2.yaml and so on, the best of the last to
     runs/NAME/best.yaml. See cnnsearch narrow --stages.
+
+    With --ray the trials run on a Ray cluster, where $CNNSEARCH_DATA of each
+    node, or data.root, names the images. The study stays with this process.
 
     A trial diverges when its loss is not finite, or when the mean loss of
     abort.check_every steps exceeds abort.loss_ratio times the larger of
@@ -67,8 +72,9 @@ def command(
     gone for longer than --storage-patience; 130 Ctrl-C; 143 SIGTERM.
 
     \b
-    Example:
+    Examples:
       cnnsearch run configs/digits.yaml -n 20 -j 2 -S epochs=5
+      cnnsearch run cifar.yaml --ray --ray-address 10.0.0.1:6379 --gpus-per-trial 0.25
     """
     from cnnsearch.commands import chain, searching
     from cnnsearch.render import output
@@ -76,6 +82,7 @@ def command(
     request = searching.read_request(file, trials, name, sets, storage, jobs, timeout, retry)
     request = replace(
         request,
+        workers=searching.workers_of(request.config, jobs, **ray),
         patience_s=searching.seconds("--storage-patience", storage_patience),
         trial_timeout_s=(
             None if trial_timeout is None else searching.seconds("--trial-timeout", trial_timeout)

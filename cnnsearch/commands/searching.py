@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections import deque
@@ -12,19 +13,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnsearch import ranking
-from cnnsearch.commands.running import (
-    begin_workers,
-    make_display,
-    make_executor,
-    make_folder,
-    number_of_jobs,
-)
+from cnnsearch.commands.running import make_display, make_folder
+from cnnsearch.commands.workers import LocalWorkers, RayWorkers, Workers
 from cnnsearch.config import Config, duration, is_study_name, load, study_name
 from cnnsearch.errors import InputError
 from cnnsearch.interruption import Interruption
 from cnnsearch.plan import planned, remaining, samples
 from cnnsearch.records import Start, State, StudySummary, Trial
-from cnnsearch.render.summary import closing, is_estimated, opening, workers
+from cnnsearch.render.summary import closing, is_estimated, opening
 from cnnsearch.render.talk import say
 from cnnsearch.render.trials import trial_object
 from cnnsearch.review.savings import savings
@@ -55,7 +51,7 @@ class Request:
     storage: str
     config: Config
     count: int
-    jobs: int | None = None
+    workers: Workers = field(default_factory=LocalWorkers)
     timeout_s: float | None = None
     trial_timeout_s: float | None = None
     patience_s: float = 600.0
@@ -86,9 +82,9 @@ def read_request(
     name: str | None,
     sets: Sequence[str],
     storage: str,
-    jobs: int | None,
-    timeout: str | None,
-    retry: str | None,
+    jobs: int | None = None,
+    timeout: str | None = None,
+    retry: str | None = None,
 ) -> Request:
     """Read and check a file with what the command line says."""
     if name is not None and not is_study_name(name):
@@ -101,9 +97,47 @@ def read_request(
     timeout_s = config.search.timeout if timeout is None else seconds("--timeout", timeout)
     count = planned(config, trials)
     retries = retry == "failed"
+    workers = LocalWorkers(jobs)
     return Request(
-        file, sets, storage, config, count, jobs, timeout_s=timeout_s, retry_failed=retries
+        file, sets, storage, config, count, workers, timeout_s=timeout_s, retry_failed=retries
     )
+
+
+def workers_of(
+    config: Config,
+    jobs: int | None,
+    on_ray: bool,
+    ray_address: str | None,
+    cpus_per_trial: float | None,
+    gpus_per_trial: float | None,
+) -> Workers:
+    """Where the command line says that trials run.
+
+    Raises:
+        InputError: options that do not go together.
+    """
+    if not on_ray:
+        given = {
+            "--ray-address": ray_address,
+            "--cpus-per-trial": cpus_per_trial,
+            "--gpus-per-trial": gpus_per_trial,
+        }
+        for option, value in given.items():
+            if value is not None:
+                raise InputError(f"{option}: it is of a Ray cluster. Write --ray too.")
+        return LocalWorkers(jobs)
+    if jobs == 0:
+        raise InputError("-j 0: that is without workers. Leave it out, or leave out --ray.")
+    gpus = gpus_per_trial or 0.0
+    if config.device not in ("auto", "cuda" if gpus else "cpu"):
+        fit = "cuda" if gpus else "cpu, or give --gpus-per-trial"
+        raise InputError(
+            f"device: {config.device}: on Ray a trial has the devices that it is given. "
+            f"Write auto or {fit}."
+        )
+    address = ray_address or os.environ.get("RAY_ADDRESS")
+    cpus = float(config.threads) if cpus_per_trial is None else cpus_per_trial
+    return RayWorkers(jobs, address, cpus, gpus)
 
 
 def seconds(option: str, text: str) -> float:
@@ -121,11 +155,11 @@ def seconds(option: str, text: str) -> float:
 def run(request: Request) -> Found:
     """Run the search and tell how it ended."""
     check_resume(request.storage, request.config)
-    begin_workers(request.jobs)
-    ready = examined(request)
-    announce(request, ready)
-    with Interruption() as interruption:
-        found = search(request, ready, interruption)
+    with request.workers.begun():
+        ready = examined(request)
+        announce(request, ready)
+        with Interruption() as interruption:
+            found = search(request, ready, interruption)
     interrupted = interruption.happened()
     told = closing(found.summary, found.trials, request.count, request.again, interrupted)
     for line in told:
@@ -196,12 +230,14 @@ def announce(request: Request, ready: Preflight) -> None:
     starts = waiting(request)
     left = len(starts)
     tasks = left * request.config.data.folds
-    jobs = number_of_jobs(request.jobs, ready, request.config.threads, tasks)
+    if left:
+        request.workers.examine(request.config, ready)
+    jobs = request.workers.number(request.config, ready, tasks)
     seconds = None
     if left and is_estimated(request.config):
         each = estimate_seconds(samples(request.config, request.count), ready)
         seconds = None if each is None else each * left / max(1, jobs)
-    where = workers(jobs, str(ready.device)) if left else "nothing left to run"
+    where = request.workers.where(jobs, ready) if left else "nothing left to run"
     say(opening(request.config, request.count, request.count - left, where, seconds))
     if left and request.config.diagnose:
         for line in warnings(request.config, ready, [start.params for start in starts]):
@@ -219,12 +255,14 @@ def _search(request: Request, ready: Preflight, study: Study, interruption: Inte
     if not starts:
         return
     tasks = len(starts) * config.data.folds
-    jobs = number_of_jobs(request.jobs, ready, config.threads, tasks)
-    size = fused_size(lambda: samples(config, request.count), config, ready, jobs)
-    fused = min(size, len(starts))
+    jobs = request.workers.number(config, ready, tasks)
+    fused = 1
+    if request.workers.can_fuse(config):
+        size = fused_size(lambda: samples(config, request.count), config, ready, jobs)
+        fused = min(size, len(starts))
     if fused > 1:
         say(f"{config.study}: up to {fused} trials are trained as one batched network")
-    executor = make_executor(jobs, workers_folder(config.study))
+    executor = request.workers.executor(jobs, workers_folder(config.study), config, ready)
     try:
         limits = Limits(
             request.timeout_s,
@@ -234,7 +272,7 @@ def _search(request: Request, ready: Preflight, study: Study, interruption: Inte
             interruption.happened,
         )
         coordinator = Coordinator(study, config, executor, limits)
-        with make_display(config, before, request.count, executor.slots * fused) as display:
+        with make_display(config, before, request.count, jobs * fused) as display:
             for event in coordinator.run(starts):
                 display.show(event)
     finally:

@@ -11,7 +11,7 @@ from typing import Any
 from cnnsearch import catalog
 from cnnsearch.commands.references import Picked, config_of, with_curve
 from cnnsearch.commands.rerun import Request
-from cnnsearch.commands.running import make_executor, number_of_jobs
+from cnnsearch.commands.workers import LocalWorkers
 from cnnsearch.config import Config, with_values
 from cnnsearch.ending import ended, of_folds
 from cnnsearch.environment import commit, with_commit
@@ -21,7 +21,6 @@ from cnnsearch.preflight import examine
 from cnnsearch.records import EpochResult, Outcome, Prepared, State, Task, Trial
 from cnnsearch.render import output
 from cnnsearch.render.rerun import verification_lines, verification_object
-from cnnsearch.render.summary import workers
 from cnnsearch.render.talk import say
 from cnnsearch.render.text import counted
 from cnnsearch.space import repeat_seed, trial_seed
@@ -74,13 +73,13 @@ def verify(request: Request) -> int:
         0 where all did, 1 where one did not.
     """
     reruns = _reruns(request)
-    ready = examine(reruns[0].config, say, f"study {reruns[0].picked.summary.name}")
-    tasks = sum(rerun.folds for rerun in reruns)
-    jobs = number_of_jobs(request.jobs, ready, reruns[0].config.threads, tasks)
-    say(f"running {counted(len(reruns), 'trial')} again, {workers(jobs, str(ready.device))}")
+    workers, config = LocalWorkers(request.jobs), reruns[0].config
     found: list[Verification] = []
-    with tempfile.TemporaryDirectory(prefix="cnnsearch-") as folder:
-        executor = make_executor(jobs, Path(folder))
+    with workers.begun(), tempfile.TemporaryDirectory(prefix="cnnsearch-") as folder:
+        ready = examine(config, say, f"study {reruns[0].picked.summary.name}")
+        jobs = workers.number(config, ready, sum(rerun.folds for rerun in reruns))
+        say(f"running {counted(len(reruns), 'trial')} again, {workers.where(jobs, ready)}")
+        executor = workers.executor(jobs, Path(folder), config, ready)
         try:
             for rerun in _in_order(reruns, executor, folder):
                 found.append(_verified(request.storage, rerun))

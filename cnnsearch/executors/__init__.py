@@ -1,4 +1,7 @@
-"""Where trials run: here (inline) or in processes of this machine (local). One contract for all."""
+"""Where trials run: here (inline), in processes of this machine (local), or on a cluster (ray).
+
+One contract for all.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,10 @@ class Message:
 class Executor(Protocol):
     """Runs tasks and tells what comes of them; knows no study and no storage."""
 
-    slots: int
-    """How many submissions run at a time."""
+    @property
+    def slots(self) -> int:
+        """How many submissions run at a time; where workers come and go, now."""
+        ...
 
     def submit(self, tasks: Sequence[Task]) -> None:
         """Start a task, or several that are trained as one batched network (`cnnsearch.fused`).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import replace
@@ -44,6 +45,13 @@ def attempt(tasks: Sequence[Task]) -> Generator[list[Message], Collection[int] |
         facts = {"type": type(error).__name__, "where": "input"}
         outcome = Outcome(State.FAILED, str(error), facts)
         yield [_timed(Message(number, outcome), started) for number in sorted(left)]
+
+
+def print_failures(messages: Sequence[Message]) -> None:
+    """Print why trials have failed, for their logs."""
+    for content in (message.content for message in messages):
+        if isinstance(content, Outcome) and content.state is State.FAILED:
+            print(content.facts.get("traceback", content.reason), file=sys.stderr, flush=True)
 
 
 def asked(tasks: Sequence[Task], messages: Sequence[Message]) -> list[int]:

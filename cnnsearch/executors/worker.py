@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from cnnsearch.executors.attempt import asked, attempt
+from cnnsearch.executors.attempt import asked, attempt, print_failures
 from cnnsearch.executors.processes import settle_in
-from cnnsearch.records import Outcome, State, Task
+from cnnsearch.records import Task
 
 READY = "ready"
 LOG = "log.txt"
@@ -48,9 +48,7 @@ def _run(connection: Connection, tasks: Sequence[Task]) -> None:
             messages = running.send(stopped or None)
         except StopIteration:
             return
-        for content in (message.content for message in messages):
-            if isinstance(content, Outcome) and content.state is State.FAILED:
-                print(content.facts.get("traceback", content.reason), file=sys.stderr, flush=True)
+        print_failures(messages)
         connection.send(messages)
         answers = [connection.recv() for _ in asked(tasks, messages)]
         stopped = {number for number, go_on in answers if not go_on}

@@ -26,13 +26,6 @@ def opening(config: Config, count: int, done: int, where: str, seconds: float | 
     return text if seconds is None else f"{text}, about {seconds_text(seconds)}"
 
 
-def workers(jobs: int, device: str) -> str:
-    """Where trials run: `2 workers on cpu`."""
-    if jobs == 0:
-        return f"in this process on {device}"
-    return f"{jobs} worker{'' if jobs == 1 else 's'} on {device}"
-
-
 def closing(
     summary: StudySummary, trials: Sequence[Trial], count: int, again: str, interrupted: bool
 ) -> list[str]:

@@ -42,11 +42,7 @@ class Backend(Protocol):
     """As errors name it, without a password."""
 
     def exists(self) -> bool:
-        """Whether it can hold anything yet.
-
-        Raises:
-            InputError: it never can.
-        """
+        """Whether it can hold anything yet."""
         ...
 
     def check(self) -> None:

@@ -1,0 +1,232 @@
+"""Trials in actors of a Ray cluster, which live on from trial to trial.
+
+Ray places, isolates and watches the actors. Each runs a submission an epoch at a time, called on
+ahead of what was told last, so that it does not wait for the coordinator.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cnnsearch.errors import CnnsearchError
+from cnnsearch.executors import Lost, Message
+from cnnsearch.executors.attempt import asked
+from cnnsearch.executors.cluster import Cluster, unfit
+from cnnsearch.executors.remote import Node, Told, Worker
+from cnnsearch.executors.worker import LOG
+from cnnsearch.records import Outcome, State, Task
+
+_GIVE_UP_STARTS = 3
+# Nodes may come and go; so long a search waits for one that takes trials.
+_PATIENCE_S = 60.0
+_AHEAD = 2
+
+
+class _Actor:
+    """One actor with the calls that it has not answered, and its tasks that have not ended."""
+
+    def __init__(self, handle: Any, looking: Any) -> None:
+        self.handle = handle
+        self.calls: list[Any] = [looking]
+        self.node: str | None = None
+        self.tasks: dict[int, Task] = {}
+        self.submission: Sequence[Task] = ()
+        self.asked: set[int] = set()
+        self.stopped: list[int] = []
+        self.failed = False
+
+    @property
+    def is_ready(self) -> bool:
+        return self.node is not None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is told after epochs how to go on."""
+        return any(task.waits for task in self.submission)
+
+
+class RayExecutor:
+    """As many actors as there is room for; one that dies is replaced, or whose trial failed."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        jobs: int,
+        config: Mapping[str, Any],
+        fingerprint: str,
+        say: Callable[[str], None],
+    ) -> None:
+        """Start the actors.
+
+        Args:
+            jobs: at most so many.
+            config: of the search; `fingerprint`: of its images, which each node has to have.
+            say: gets a line for the user.
+        """
+        self._cluster = cluster
+        self._ray = cluster.ray
+        self._jobs = jobs
+        self._config = config
+        self._fingerprint = fingerprint
+        self._say = say
+        self._dead_starts = 0
+        self._had_room = time.monotonic()
+        self._actors: list[_Actor] = []
+        self._fill()
+
+    @property
+    def slots(self) -> int:
+        """See `Executor`: as many as are there by now."""
+        return sum(actor.is_ready for actor in self._actors)
+
+    def submit(self, tasks: Sequence[Task]) -> None:
+        """See `Executor`."""
+        actor = next(actor for actor in self._actors if actor.is_ready and not actor.tasks)
+        actor.tasks = {task.number: task for task in tasks}
+        actor.submission, actor.asked, actor.stopped = tasks, set(), []
+        actor.calls = [actor.handle.advance.remote([], list(tasks))]
+        self._call(actor)
+
+    def wait(self, timeout: float) -> Sequence[Message]:
+        """See `Executor`.
+
+        Raises:
+            CnnsearchError: the head is gone, no node takes trials, or actors cannot start.
+        """
+        self._cluster.check_head()
+        messages = self._bury_cut_off()
+        self._fill()
+        calls = {call: actor for actor in self._actors for call in actor.calls}
+        if not calls:
+            time.sleep(timeout)
+            return messages
+        answered, _ = self._ray.wait(list(calls), timeout=0 if messages else timeout)
+        if answered and len(calls) > 1:
+            answered, _ = self._ray.wait(list(calls), num_returns=len(calls), timeout=0)
+        for call in answered:
+            if call in calls[call].calls:  # not of one that was replaced meanwhile
+                messages += self._receive(calls[call], call)
+        return messages
+
+    def answer(self, number: int, go_on: bool) -> None:
+        """See `Executor`."""
+        actor = self._running(number)
+        if actor is None:
+            return
+        actor.asked.discard(number)
+        if not go_on:
+            actor.stopped.append(number)
+            del actor.tasks[number]
+        self._call(actor)
+
+    def kill(self, number: int) -> None:
+        """See `Executor`."""
+        actor = self._running(number)
+        if actor is not None:
+            self._end([actor])
+
+    def close(self) -> None:
+        """See `Executor`."""
+        self._end(list(self._actors))
+
+    def _fill(self) -> None:
+        """Start actors while there is room.
+
+        Raises:
+            CnnsearchError: there is none for a minute.
+        """
+        room = self._cluster.room
+        if room:
+            self._had_room = time.monotonic()
+        elif time.monotonic() - self._had_room > _PATIENCE_S:
+            raise CnnsearchError(
+                f"--ray: no node takes trials for {_PATIENCE_S:.0f} s. The search stops; "
+                "run it again to continue."
+            )
+        while len(self._actors) < min(room, self._jobs):
+            handle = self._cluster.actor(Worker, self._cluster.share.gpus > 0)
+            self._actors.append(_Actor(handle, handle.look.remote(self._config)))
+
+    def _call(self, actor: _Actor) -> None:
+        """Let an actor go on: with what it is to stop, where it waits to be told, else ahead."""
+        while actor.tasks and not actor.asked and len(actor.calls) < (1 if actor.waits else _AHEAD):
+            actor.calls.append(actor.handle.advance.remote(actor.stopped))
+            actor.stopped = []
+
+    def _receive(self, actor: _Actor, call: Any) -> list[Message]:
+        actor.calls.remove(call)
+        try:
+            answer: Node | Told = self._ray.get(call)
+        except Exception as error:  # Ray's many ways to say that it is gone
+            return self._bury(actor, str(error))
+        if isinstance(answer, Node):
+            self._settle(actor, answer)
+            return []
+        messages, printed = answer
+        messages = [message for message in messages if message.number in actor.tasks]
+        self._keep(actor.submission, printed)
+        for message in messages:
+            if isinstance(message.content, Outcome):
+                del actor.tasks[message.number]
+                actor.failed |= message.content.state is State.FAILED
+        actor.asked = set(asked(actor.submission, messages)) & actor.tasks.keys()
+        self._call(actor)
+        if not actor.tasks:
+            actor.calls = []  # what it was called for ahead comes to nothing
+            if actor.failed:
+                self._end([actor])  # whatever it left behind in that process
+        return messages
+
+    def _settle(self, actor: _Actor, node: Node) -> None:
+        """Give an actor trials, unless it came to a node that is not fit."""
+        reason = unfit(node, self._fingerprint)
+        self._dead_starts = 0
+        if reason is None:
+            actor.node = node.id
+            return
+        self._say(self._cluster.refuse(node.id, reason))
+        self._end([actor])
+
+    def _bury_cut_off(self) -> list[Message]:
+        """Give up the actors of nodes that are gone; Ray itself may find them out much later."""
+        messages = []
+        for actor in list(self._actors):
+            if actor.node is not None and not self._cluster.lives(actor.node):
+                messages += self._bury(actor, f"node {self._cluster.name(actor.node)} is gone")
+        return messages
+
+    def _bury(self, actor: _Actor, reason: str) -> list[Message]:
+        if not actor.is_ready:
+            self._dead_starts += 1
+            if self._dead_starts >= _GIVE_UP_STARTS:
+                raise CnnsearchError(f"--ray: workers die on start: {reason}")
+        self._end([actor])
+        lost = Lost(f"its worker was lost: {_in_short(reason)}", "NODE_OUT_OF_MEMORY" in reason)
+        return [Message(number, lost) for number in actor.tasks]
+
+    def _end(self, actors: Iterable[_Actor]) -> None:
+        for actor in actors:
+            self._actors.remove(actor)
+            actor.calls = []
+            self._ray.kill(actor.handle)
+
+    def _keep(self, tasks: Sequence[Task], printed: str) -> None:
+        """Keep what a worker printed where the trial's log is."""
+        if printed:
+            log = Path(tasks[0].folder) / LOG
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("a", encoding="utf-8") as file:
+                file.write(printed)
+
+    def _running(self, number: int) -> _Actor | None:
+        return next((actor for actor in self._actors if number in actor.tasks), None)
+
+
+def _in_short(reason: str) -> str:
+    """The line of Ray's report that says how it died."""
+    lines = [line.strip() for line in reason.strip().splitlines() if line.strip()]
+    found = next((line for line in lines if "died" in line or "killed" in line), lines[0])
+    return found.partition(" Some common causes")[0].partition(" There are some")[0]

@@ -1,0 +1,144 @@
+"""What runs on a node of a Ray cluster: a worker, as an actor, and what the node says of itself."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cnnsearch import __version__
+from cnnsearch.errors import CnnsearchError
+from cnnsearch.executors import Message
+from cnnsearch.executors.attempt import attempt, print_failures
+from cnnsearch.executors.processes import STOP_SIGNALS
+from cnnsearch.records import Task
+
+Told = tuple[list[Message], str]
+"""What came of some tasks, and what was printed meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What decides a trial's numbers on a node, beside its processor.
+
+    Args:
+        id: Ray's; `host`: its name.
+        versions: of Python, torch and cnnsearch, without what tells a build (`+cu126`).
+        images: their fingerprint, or why there are none.
+    """
+
+    id: str
+    host: str
+    versions: Mapping[str, str]
+    images: str
+
+
+def versions() -> dict[str, str]:
+    """Of this process, as nodes are compared by them."""
+    return {
+        "Python": platform.python_version(),
+        "torch": version("torch").partition("+")[0],
+        "cnnsearch": __version__,
+    }
+
+
+def look(config: Mapping[str, Any]) -> Node:
+    """What the node is where this runs.
+
+    Args:
+        config: a single run, or a search; its images are looked for.
+    """
+    import ray
+
+    from cnnsearch.config import from_plain
+    from cnnsearch.data import load
+
+    try:
+        images = load(from_plain(config).data).fingerprint
+    except CnnsearchError as error:
+        images = str(error)
+    return Node(ray.get_runtime_context().get_node_id(), socket.gethostname(), versions(), images)
+
+
+class Worker:
+    """Runs one submission at a time, from one call to the next."""
+
+    def __init__(self, gpus: bool) -> None:
+        """Load what trials need.
+
+        Args:
+            gpus: whether it was given some; else it is to see none.
+        """
+        for number in STOP_SIGNALS:  # of a terminal's process group; the coordinator decides
+            with suppress(ValueError):  # not in the main thread: they do not come here
+                signal.signal(number, signal.SIG_IGN)
+        if not gpus:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        from cnnsearch import runner  # noqa: F401
+
+        self._running: Generator[list[Message], Collection[int] | None, None] | None = None
+        self._folder: Path | None = None
+        self._told = 0
+
+    def look(self, config: Mapping[str, Any]) -> Node:
+        """See `look`."""
+        return look(config)
+
+    def advance(self, stopped: Collection[int], tasks: Sequence[Task] = ()) -> Told:
+        """Run until something has come of the tasks.
+
+        Args:
+            stopped: numbers of tasks of which nothing more is wanted.
+            tasks: a new submission, instead of the one before.
+
+        Returns:
+            no message once all have ended.
+        """
+        if tasks:
+            self._begin(tasks)
+        if self._running is None or self._folder is None:
+            return [], ""
+        log = self._folder / "log.txt"
+        messages: list[Message] = []
+        with _printed_to(log):
+            try:
+                messages = self._running.send(stopped or None)
+            except StopIteration:
+                self._running = None
+            print_failures(messages)
+        with log.open(encoding="utf-8", errors="replace") as file:
+            file.seek(self._told)
+            text = file.read()
+            self._told = file.tell()
+        return messages, text
+
+    def _begin(self, tasks: Sequence[Task]) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder, self._told = Path(tempfile.mkdtemp(prefix="cnnsearch-")), 0
+        self._running = attempt([replace(task, folder=str(self._folder)) for task in tasks])
+
+
+@contextmanager
+def _printed_to(log: Path) -> Iterator[None]:
+    """What is printed meanwhile goes to the end of a file, what C libraries print too."""
+    kept = [(number, os.dup(number)) for number in (1, 2)]
+    with log.open("a", encoding="utf-8", buffering=1) as file:
+        for number, _ in kept:
+            os.dup2(file.fileno(), number)
+        try:
+            with redirect_stdout(file), redirect_stderr(file):
+                yield
+        finally:
+            for number, before in kept:
+                os.dup2(before, number)
+                os.close(before)
