@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -225,6 +226,9 @@ def _ray(here: bool) -> Any:
         import ray
     except ImportError:
         raise MissingExtraError("--ray needs Ray. Run: pip install 'cnnsearch[ray]'") from None
+    # What the daemons of the nodes report Ray prints to stdout, which is for data here, and has no
+    # switch for it. What it means for a trial the trial's reason tells.
+    ray._private.worker.print_to_stdstream = lambda *_, **__: None
     return ray
 
 
@@ -251,10 +255,20 @@ def warning(address: str | None) -> str | None:
         address: see `Cluster`.
     """
     host = (address or "").rpartition(":")[0].strip("[]")
-    here = host in ("", "127.0.0.1", "localhost", "::1")
-    if here or os.environ.get("RAY_AUTH_MODE") == "token":
+    if not host or _is_here(host) or os.environ.get("RAY_AUTH_MODE") == "token":
         return None
     return (
         f"--ray-address: {address} is used without a token: whoever reaches its ports can run "
         "programs there. Set RAY_AUTH_MODE=token on all nodes and here, see Ray's guide."
     )
+
+
+def _is_here(host: str) -> bool:
+    """Whether that is this machine: only its own addresses can be bound."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(place)
+    except OSError:
+        return False
+    return True
