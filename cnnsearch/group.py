@@ -15,13 +15,18 @@ from cnnsearch.errors import CnnsearchError
 from cnnsearch.fused import Member, train_fused
 from cnnsearch.guard import Diverged
 from cnnsearch.process import settle
-from cnnsearch.records import EpochResult, Outcome, Prepared, State
+from cnnsearch.records import Checkpointing, EpochResult, Outcome, Prepared, State
 
 Item = tuple[int, Prepared | EpochResult | Outcome]
 Items = Generator[list[Item], Collection[int] | None, None]
 
 
-def run(configs: Sequence[Config], fingerprint: str | None = None, fold: int = 0) -> Items:
+def run(
+    configs: Sequence[Config],
+    fingerprint: str | None = None,
+    fold: int = 0,
+    checkpoints: Checkpointing | None = None,
+) -> Items:
     """Run trials together: what they begin with, their epochs as they end, and how they ended.
 
     One alone is run by `cnnsearch.runner`; of several each gives what it gives alone, but for
@@ -32,6 +37,7 @@ def run(configs: Sequence[Config], fingerprint: str | None = None, fold: int = 0
         configs: single runs, alike but for values, see `cnnsearch.fusion`.
         fingerprint: see `cnnsearch.runner.run`.
         fold: of a trial with several, which is run alone.
+        checkpoints: of a trial that keeps some, which is run alone.
 
     Yields:
         what came of some trials, by their numbers, places in `configs`. In answer to epochs the
@@ -40,17 +46,25 @@ def run(configs: Sequence[Config], fingerprint: str | None = None, fold: int = 0
     Raises:
         CnnsearchError: see `cnnsearch.runner.run`.
     """
-    group = _Group(configs, fingerprint, fold)
+    group = _Group(configs, fingerprint, fold, checkpoints)
     yield from group.run(range(len(configs)))
 
 
 class _Group:
     """What was told of each trial so far, so that a halved group goes on from there."""
 
-    def __init__(self, configs: Sequence[Config], fingerprint: str | None, fold: int) -> None:
+    def __init__(
+        self,
+        configs: Sequence[Config],
+        fingerprint: str | None,
+        fold: int,
+        checkpoints: Checkpointing | None,
+    ) -> None:
+        assert checkpoints is None or len(configs) == 1
         self._configs = configs
         self._fingerprint = fingerprint
         self._fold = fold
+        self._checkpoints = checkpoints
         self._ended: set[int] = set()
         self._begun: set[int] = set()
         self._epochs = dict.fromkeys(range(len(configs)), 0)
@@ -113,8 +127,12 @@ class _Group:
         return new
 
     def _alone(self, number: int) -> Items:
-        config = self._configs[number]
-        for item in runner.run(config, fingerprint=self._fingerprint, fold=self._fold):
+        for item in runner.run(
+            self._configs[number],
+            fingerprint=self._fingerprint,
+            fold=self._fold,
+            checkpoints=self._checkpoints,
+        ):
             stopped = yield [(number, item)]
             if stopped:
                 return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class Diverged(Exception):  # noqa: N818  a trial's result, not an error
@@ -99,6 +100,20 @@ class DivergenceGuard:
         """
         if not math.isfinite(loss):
             raise self._diverged(epoch, loss, f"validation loss {loss:.3g}")
+
+    def state(self) -> dict[str, Any]:
+        """What it goes on from, as plain values."""
+        return {
+            "step": self.step,
+            "first_loss": self.first_loss,
+            "lowest": self._lowest,
+            "window": list(self._window),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` told."""
+        self.step, self.first_loss = state["step"], state["first_loss"]
+        self._lowest, self._window = state["lowest"], list(state["window"])
 
     def _close_window(self, epoch: int) -> None:
         mean = math.fsum(self._window) / len(self._window)

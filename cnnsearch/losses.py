@@ -22,13 +22,14 @@ class Losses:
 
     Attributes:
         lost: by slot, what its guard rejected; it is not looked at again.
+        steps: taken so far. Between epochs, after `end_epoch`, nothing else is kept.
     """
 
     def __init__(self, guards: Sequence[DivergenceGuard]) -> None:
         self.lost: dict[int, Diverged] = {}
         self._guards: list[DivergenceGuard | None] = list(guards)
         self._check_every = guards[0].check_every
-        self._steps = 0
+        self.steps = 0
         self._pending: list[Tensor] = []
         self._correct: list[Tensor] = []
         self._sizes: list[int] = []
@@ -44,8 +45,8 @@ class Losses:
         self._pending.append(losses)
         self._correct.append(correct)
         self._sizes.append(size)
-        self._steps += 1
-        if self._steps % self._check_every == 0:
+        self.steps += 1
+        if self.steps % self._check_every == 0:
             self.look(epoch)
 
     def look(self, epoch: int) -> None:

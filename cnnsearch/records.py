@@ -161,9 +161,11 @@ class Outcome:
         facts: plain values that explain it, by name: `first_loss`, `step`, `epoch`, `loss`,
             `limit`; a trial's are these and those of `Prepared`. With several folds `fold_values`,
             `fold_deviation`, and `fold` (from 1) where one of them ended the trial; for a failed
-            trial `error`, `where` (file:line) and `traceback`.
-        seconds: wall time of the attempt, without the start of its worker; None where the attempt
-            was ended from outside.
+            trial `error`, `where` (file:line) and `traceback`. Of an attempt that went on from a
+            checkpoint `continued_after`, its epoch, and `earlier_seconds`, the time of the epochs
+            up to it; `checkpoint_error` where one could not be written.
+        seconds: wall time of the attempt, without the start of its worker, and that of the epochs
+            which it took over from an earlier one; None where the attempt was ended from outside.
     """
 
     state: State
@@ -187,6 +189,28 @@ class Start:
     params: Params
 
 
+CHECKPOINT_LINE = "checkpoint: "
+"""Begins each line about checkpoints in a trial's log; none of them tells why a trial ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpointing:
+    """How a task keeps what a later attempt can go on from.
+
+    Args:
+        every: epochs between checkpoints.
+        file: where it keeps its own; there is one at a time.
+        earlier: where earlier attempts of its point kept theirs, if they came so far; the latest
+            attempt first. They are read only.
+        after_last: keep one after the last epoch too: of a fold, as the trial goes on after it.
+    """
+
+    every: int
+    file: str
+    earlier: tuple[str, ...] = ()
+    after_last: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """One trial, or a fold of it, as a worker gets it: plain values only.
@@ -199,6 +223,7 @@ class Task:
         waits: pause after each epoch until the coordinator says whether to go on (pruners).
         fingerprint: of the images that the study was started with; None takes what is there.
         fold: of several folds that which is validated on, from 0.
+        checkpoints: None: none are kept, and none read.
     """
 
     number: int
@@ -207,6 +232,7 @@ class Task:
     waits: bool = False
     fingerprint: str | None = None
     fold: int = 0
+    checkpoints: Checkpointing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,4 +351,11 @@ class Tick:
     gone: str | None = None
 
 
-Event = Began | Epoch | Ended | Tick
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that the user should know of the search, told once."""
+
+    text: str
+
+
+Event = Began | Epoch | Ended | Notice | Tick

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import traceback
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
 
+from cnnsearch.checkpoint import Checkpoints, identity, log
 from cnnsearch.config.config import Config
 from cnnsearch.data import Images, TrialData, load, prepare, root_of
 from cnnsearch.data.readings import add_reading
@@ -21,8 +24,8 @@ from cnnsearch.guard import Diverged, DivergenceGuard
 from cnnsearch.model import Dropout, build, initialise
 from cnnsearch.probe import Prober
 from cnnsearch.process import settle
-from cnnsearch.records import EpochResult, Outcome, Prepared, State
-from cnnsearch.train import evaluate, train
+from cnnsearch.records import Checkpointing, EpochResult, Outcome, Prepared, State
+from cnnsearch.train import Progress, evaluate, train
 
 INIT_IMAGES = 256
 """Images that init schemes may look at."""
@@ -56,6 +59,7 @@ def run(
     fingerprint: str | None = None,
     fold: int = 0,
     whole: bool = False,
+    checkpoints: Checkpointing | None = None,
 ) -> Iterator[Prepared | EpochResult | Outcome]:
     """Run one trial: what it begins with, its epochs as they end, and last how it ended.
 
@@ -71,6 +75,8 @@ def run(
         fingerprint: of the images that are expected; None takes what is there.
         fold: of several folds that which is validated on, from 0.
         whole: train on the validation split too; epochs then have nan for what is measured on it.
+        checkpoints: of epochs that an earlier attempt has trained what it measured is yielded
+            again, as far as its checkpoint came, and the others are trained.
 
     Raises:
         CnnsearchError: the user's input is wrong (InputError, DataError); not a trial's failure.
@@ -81,7 +87,8 @@ def run(
     try:
         images = expected_images(config, fingerprint)
         data = prepare(images, config.data, device, fold, whole)
-        yield from _trial(_seeded(config, fold), data, test, facts)
+        training = _Training(_seeded(config, fold), data, fold, checkpoints)
+        yield from _trial(training, test, facts)
     except Diverged as lost:
         outcome = diverged(lost, facts)
     except CnnsearchError:
@@ -149,16 +156,33 @@ def _seeded(config: Config, fold: int) -> Config:
     return config.at({}, _derived(config.seed, f"fold {fold}"))
 
 
+@dataclass(frozen=True, eq=False)
+class _Training:
+    """What is trained: a trial, or a fold of it."""
+
+    config: Config
+    data: TrialData
+    fold: int
+    checkpoints: Checkpointing | None
+
+
 def _trial(
-    config: Config, data: TrialData, test: bool, facts: dict[str, Any]
+    training: _Training, test: bool, facts: dict[str, Any]
 ) -> Iterator[Prepared | EpochResult]:
     """Train the trial's network, adding to `facts` what becomes known."""
+    config, data = training.config, training.data
     # Asked for at once, though read last: a missing test set is told before any training.
     tests = data.test_batches() if test else None
     one = make_member(config, data)
-    yield prepared(config, data, one)
+    begun = prepared(config, data, one)
+    yield begun
     try:
-        yield from train(one.model, data, one.section, one.guard, one.generator, one.prober)
+        if training.checkpoints is None:
+            yield from train(one.model, data, one.section, one.guard, one.generator, one.prober)
+        else:
+            told = identity(config, begun.environment, training.fold)
+            kept = Checkpoints(training.checkpoints, told)
+            yield from _kept(one, data, kept, facts)
     finally:
         facts["first_loss"] = one.guard.first_loss
     if tests is not None:
@@ -167,6 +191,39 @@ def _trial(
         facts["test_loss"], facts["test_accuracy"] = evaluate(
             one.model, tests, config.train.precision
         )
+
+
+def _kept(
+    one: Member, data: TrialData, kept: Checkpoints, facts: dict[str, Any]
+) -> Iterator[EpochResult]:
+    """Train with checkpoints: the epochs of an earlier attempt come first, as it told them."""
+    progress = Progress(one.model, one.section, one.guard, one.generator)
+    curve = _taken_over(progress, kept, facts)
+    yield from curve
+    for result in train(
+        one.model, data, one.section, one.guard, one.generator, one.prober, progress
+    ):
+        curve.append(result)
+        # Before it is told, so that an epoch which the coordinator knows of is not trained again.
+        if kept.due(result.epoch, one.section.epochs):
+            kept.keep(curve, progress.state())
+            facts |= {} if kept.error is None else {"checkpoint_error": kept.error}
+        yield result
+
+
+def _taken_over(progress: Progress, kept: Checkpoints, facts: dict[str, Any]) -> list[EpochResult]:
+    """Go on from the latest checkpoint that fits, if there is any; the epochs before it."""
+    for file, found in kept.earlier():
+        try:
+            progress.restore(found.state)
+        except ValueError:
+            log(f"{file} is not used: it does not fit the network")
+            continue
+        log(f"continues after epoch {progress.epoch}, from {file}")
+        facts["continued_after"] = progress.epoch
+        facts["earlier_seconds"] = math.fsum(result.seconds for result in found.curve)
+        return list(found.curve)
+    return []
 
 
 def make_member(config: Config, data: TrialData) -> Member:

@@ -19,6 +19,7 @@ from cnnsearch.ending import ended, of_folds
 from cnnsearch.environment import commit, with_commit
 from cnnsearch.errors import StorageGoneError
 from cnnsearch.executors import Executor, Lost, Message
+from cnnsearch.folders import KeptCheckpoints, partial, settle, settle_all
 from cnnsearch.fusion import take_group
 from cnnsearch.objective import mean_curve, measured, value
 from cnnsearch.records import (
@@ -27,6 +28,7 @@ from cnnsearch.records import (
     Epoch,
     EpochResult,
     Event,
+    Notice,
     Outcome,
     Prepared,
     Start,
@@ -35,7 +37,6 @@ from cnnsearch.records import (
     Tick,
     Trial,
 )
-from cnnsearch.study.location import study_folder, trial_folder
 from cnnsearch.study.store import Study
 
 _LOOK_S = 0.25
@@ -116,6 +117,7 @@ class Coordinator:
         # By task the first task of its submission: a group keeps one worker busy.
         self._submission: dict[int, int] = {}
         self._commit = commit(Path.cwd())
+        self._kept = KeptCheckpoints(study.name, config.checkpoint.every)
         self._attempts = Attempts(deque(), 0)  # until `run`
 
     def run(self, waiting: deque[Start]) -> Iterator[Event]:
@@ -128,6 +130,8 @@ class Coordinator:
             None if self._limits.timeout_s is None else (time.monotonic() + self._limits.timeout_s)
         )
         settle_all(self._study.name)
+        if self._config.checkpoint.every is not None or any(s.attempt > 1 for s in waiting):
+            self._kept.find(self._study.trials())
         self._attempts = Attempts(waiting, self._search.retries)
         try:
             while True:
@@ -144,6 +148,7 @@ class Coordinator:
                     yield from self._take(message)
                 if not messages:
                     yield from self._end_stuck()
+                yield from map(Notice, self._kept.notices())
                 self._attempts.stop_on_failures()
                 self._study.apply_requests()
                 yield self._waited()
@@ -193,7 +198,8 @@ class Coordinator:
 
     def _begin_next(self, waiting: deque[Start]) -> Iterator[Event]:
         """Begin the next trial, with others of its structure where they are to be fused."""
-        most = 1 if self._config.data.folds > 1 or self._sequential else self._limits.fused
+        alone = self._config.data.folds > 1 or self._config.checkpoint.every is not None
+        most = 1 if alone or self._sequential else self._limits.fused
         starts = take_group(waiting, most, self._config.model.dropout)
         group: list[_Running] = []
         try:
@@ -210,7 +216,7 @@ class Coordinator:
         if self._sequential and not start.params:
             start = replace(start, params=self._study.draw(start.point))
         trial = self._study.begin(start)
-        folder = _partial(trial_folder(self._study.name, trial.number))
+        folder = partial(self._study.name, trial.number)
         folder.mkdir(parents=True, exist_ok=True)
         config = self._config.at(trial.params, trial.seed)
         (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
@@ -233,10 +239,11 @@ class Coordinator:
         running.tasks[number], running.curves[fold] = fold, []
         running.heard = time.monotonic()
         self._of_task[number] = running
-        folder = str(_partial(trial_folder(self._study.name, trial.number)))
+        folder = str(partial(self._study.name, trial.number))
         waits = self._prunes and running.config.data.folds == 1
         plain, fingerprint = running.config.plain(), self._study.fingerprint
-        return Task(number, plain, folder, waits, fingerprint, fold)
+        kept = self._kept.plan(running.start, trial.number, fold, running.config.data.folds)
+        return Task(number, plain, folder, waits, fingerprint, fold, kept)
 
     def _take(self, message: Message) -> Iterator[Event]:
         running = self._of_task.get(message.number)
@@ -348,11 +355,13 @@ class Coordinator:
             self._drop(running)
         self._forget(running)
         del self._running[running.trial.number]
-        _settle(trial_folder(self._study.name, running.trial.number))
+        settle(self._study.name, running.trial.number)
         search = self._search
         curves = running.first(running.judged or 1)
         trial = ended(running.trial, outcome, running.prepared, curves, search.objective, search.at)
         self._study.finish(trial)
+        stored = self._study.gone is None
+        self._kept.ended(running.start, running.trial.number, outcome, stored)
         return Ended(trial)
 
     def _kill_all(self) -> None:
@@ -361,27 +370,3 @@ class Coordinator:
         for running in list(self._running.values()):
             self._forget(running)
             self._end(running, Outcome(State.KILLED, reason))
-
-
-def _partial(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.partial")
-
-
-def _settle(folder: Path) -> None:
-    """Give a trial's folder its name; one of an earlier study is kept beside it."""
-    partial = _partial(folder)
-    if not partial.exists():
-        return
-    older = 0
-    while folder.exists():
-        older += 1
-        kept = folder.with_name(f"{folder.name}.old{older}")
-        if not kept.exists():
-            folder.rename(kept)
-    partial.rename(folder)
-
-
-def settle_all(study: str) -> None:
-    """Give the folders that a dead coordinator left unfinished their names."""
-    for partial in study_folder(study).glob(".*.partial"):
-        _settle(partial.with_name(partial.name.removeprefix(".").removesuffix(".partial")))

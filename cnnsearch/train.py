@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +40,55 @@ class TrainingData(Protocol):
         ...
 
 
+class Progress:
+    """How far a model is trained: between epochs, all that the next one goes on from.
+
+    Attributes:
+        epoch: the last one that has ended.
+    """
+
+    def __init__(
+        self, model: nn.Module, section: Train, guard: DivergenceGuard, generator: Generator
+    ) -> None:
+        self.epoch = 0
+        self.optimizer = make_optimizer(model, section)
+        self.losses = Losses([guard])
+        self._model = model
+        self._guard = guard
+        self._generator = generator
+
+    def state(self) -> dict[str, Any]:
+        """Tensors, shared with what is trained, and plain values."""
+        return {
+            "epoch": self.epoch,
+            "steps": self.losses.steps,
+            "model": self._model.state_dict(),  # running averages, and the draws of dropout too
+            "optimizer": self.optimizer.state_dict(),
+            "guard": self._guard.state(),
+            "generator": self._generator.get_state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` told.
+
+        Raises:
+            ValueError: it does not fit this model; nothing has changed then.
+        """
+        before = copy.deepcopy(self.state())
+        try:
+            self._restore(state)
+        except Exception as error:
+            self._restore(before)
+            raise ValueError(str(error)) from error
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self.epoch, self.losses.steps = state["epoch"], state["steps"]
+        self._model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._guard.restore(state["guard"])
+        self._generator.set_state(state["generator"])
+
+
 def train(
     model: nn.Module,
     data: TrainingData,
@@ -46,6 +96,7 @@ def train(
     guard: DivergenceGuard,
     generator: Generator,
     prober: Prober | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[EpochResult]:
     """Train a model, yielding after each epoch; the caller stops early by not resuming.
 
@@ -55,14 +106,16 @@ def train(
         model: initialised, on the device of the data.
         generator: for the order and the augmentation of the images.
         prober: looks at the network after each epoch; that changes no number of the training.
+        progress: where to begin; default: at the first epoch.
 
     Raises:
         Diverged: at the first look at the losses that `guard` rejects.
     """
-    optimizer = make_optimizer(model, section)
-    losses = Losses([guard])
-    steps, step = data.steps(section.batch_size), 0
-    for epoch in range(1, section.epochs + 1):
+    progress = progress or Progress(model, section, guard, generator)
+    optimizer, losses = progress.optimizer, progress.losses
+    steps = data.steps(section.batch_size)
+    step = progress.epoch * steps
+    for epoch in range(progress.epoch + 1, section.epochs + 1):
         started = time.perf_counter()
         model.train()
         for images, labels in data.batches(section.batch_size, generator):
@@ -89,6 +142,7 @@ def train(
         if not math.isnan(val_accuracy):  # there are images to validate on
             guard.look_at_validation(val_loss, epoch)
         probe = prober.look(stretches) if prober is not None else None
+        progress.epoch = epoch
         seconds = time.perf_counter() - started
         yield EpochResult(
             epoch, lr, train_loss, train_accuracy, val_loss, val_accuracy, seconds, probe

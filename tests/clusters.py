@@ -2,14 +2,76 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from cnnsearch.config.sections import Data
 from cnnsearch.data import load
-from cnnsearch.executors.cluster import Cluster
+from cnnsearch.executors.cluster import SETTINGS, Cluster
 from cnnsearch.executors.ray import RayExecutor
 from tests.builders import digits_config
+
+ROOT = Path(__file__).parents[1]
 
 
 def on_ray(cluster: Cluster, jobs: int = 1) -> RayExecutor:
     """Workers for trials of digits."""
     fingerprint = load(Data(name="digits")).fingerprint
     return RayExecutor(cluster, jobs, digits_config().plain(), fingerprint, print)
+
+
+class Nodes:
+    """A cluster of several nodes on this machine, without a connection of this process to it.
+
+    The head takes no trials.
+    """
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster as Several
+
+        path = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        os.environ.update(SETTINGS, PYTHONPATH=path, RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0")
+        head = {"num_cpus": 0, "include_dashboard": False}
+        self._several: Any = Several(initialize_head=True, connect=False, head_node_args=head)
+        self.address: str = self._several.address
+
+    def add(self, cpus: int = 1, env: Mapping[str, str] | None = None) -> Any:
+        """A node more."""
+        return self._several.add_node(num_cpus=cpus, env_vars=dict(env or {}))
+
+    def kill(self, node: Any) -> None:
+        """End a node as a fault of its power supply would."""
+        self._several.remove_node(node, allow_graceful=False)
+
+    def kill_head(self) -> None:
+        """Likewise."""
+        head = self._several.head_node
+        head.kill_raylet()
+        head.kill_gcs_server()
+
+    def close(self) -> None:
+        """End all."""
+        self._several.shutdown()
+
+
+def run(nodes: Nodes, folder: Path, *words: str) -> subprocess.Popen[str]:
+    """`cnnsearch run` on these nodes."""
+    command = [sys.executable, "-m", "cnnsearch", "run", *words]
+    command += ["--ray", "--ray-address", nodes.address]
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+
+
+def workers() -> list[int]:
+    """Processes of this machine that train for a cluster."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if place.read_bytes().startswith(b"ray::Worker"):
+                found.append(int(place.parent.name))
+        except OSError:
+            continue
+    return found

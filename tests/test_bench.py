@@ -53,7 +53,7 @@ def test_cnnsearch_and_the_plain_script_do_equal_work(tmp_path: Path) -> None:
     assert lines[-1].startswith("equal work: ")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
+@pytest.mark.skipif(importlib.util.find_spec("pandas") is None, reason="ray[tune] is not installed")
 def test_ray_tune_does_equal_work(tmp_path: Path) -> None:
     assert "Ray Tune" in quick(tmp_path / "images", "ray")
 

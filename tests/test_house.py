@@ -20,7 +20,7 @@ FLOORS = [
     ["commands"],
     ["stages"],
     ["search", "plan", "preflight", "interruption"],
-    ["attempts"],
+    ["attempts", "folders"],
     ["executors"],
     ["group"],
     ["runner"],
@@ -28,7 +28,7 @@ FLOORS = [
     ["train"],
     ["probe"],
     ["model", "data", "losses", "process"],
-    ["guard", "optimizer", "precision", "study"],
+    ["guard", "optimizer", "precision", "checkpoint", "study"],
     ["render"],
     ["review"],
     ["config"],
@@ -38,7 +38,7 @@ FLOORS = [
 ]
 BESIDE: set[tuple[str, str]] = set()
 TRAINING = {"runner", "train", "probe", "model", "data", "losses", "process", "guard", "optimizer"}
-TRAINING |= {"precision", "fused", "group"}
+TRAINING |= {"precision", "fused", "group", "checkpoint"}
 TORCH = {"torch", "torchvision"}
 
 

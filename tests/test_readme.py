@@ -10,7 +10,7 @@ import yaml
 
 from cnnsearch import catalog, cli
 from cnnsearch.config import load
-from cnnsearch.config.sections import Abort, Data, Model, Search, Section, Train
+from cnnsearch.config.sections import Abort, Checkpoint, Data, Model, Search, Section, Train
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -19,6 +19,7 @@ SECTIONS: dict[str, type[Section]] = {
     "model": Model,
     "train": Train,
     "abort": Abort,
+    "checkpoint": Checkpoint,
     "search": Search,
 }
 

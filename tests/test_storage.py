@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import sqlite3
@@ -87,6 +88,12 @@ class TestOptunasOwn(StorageTestCase):
             return str(tmp_path / "optuna.db")
         url: str = request.getfixturevalue("postgres")
         return url
+
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+    def test_pickle_storage(self, storage: BaseStorage) -> None:
+        """It leaves the connections of the copy open."""
+        super().test_pickle_storage(storage)
+        gc.collect()
 
 
 def test_a_search_is_stored_and_read(storage: str, tmp_path: Path) -> None:

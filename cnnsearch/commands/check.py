@@ -71,11 +71,14 @@ def command(
     _check_together(smoke, lr_range, plot)
     config, notes = load_with_notes(file, sets, trials)
     with LocalWorkers(jobs if smoke else 0).begun():
-        from cnnsearch.preflight import examine, networks
+        from cnnsearch.preflight import examine, networks, unfused
 
         for note in notes:
             say(note)
         ready = examine(config, say, file, sets)
+        reason = unfused(config, ready) if config.fuse == "auto" else None  # else it is a note
+        if reason is not None:
+            say(reason)
         if config.stages:
             trials = _examine_stages(config, file)
         if lr_range:

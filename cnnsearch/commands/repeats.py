@@ -24,7 +24,7 @@ from cnnsearch.config import (
 )
 from cnnsearch.errors import InputError
 from cnnsearch.interruption import Interruption
-from cnnsearch.preflight import Preflight, examine, fused_size
+from cnnsearch.preflight import Preflight, examine, fused_size, unfused
 from cnnsearch.records import Start, State, StudySummary, Trial
 from cnnsearch.render import output
 from cnnsearch.render.rerun import Repeated, print_repeats, repeats_object
@@ -193,6 +193,9 @@ def _run(plan: _Plan, ready: Preflight, workers: Workers, interruption: Interrup
         say(_opening(plan, len(waiting), workers.where(jobs, ready)))
         runs = [config.at(start.params, start.seed) for start in waiting]
         fused = min(fused_size(lambda: runs, config, ready, jobs), len(runs))
+        reason = unfused(config, ready)
+        if reason is not None:
+            say(reason)
         executor = workers.executor(jobs, workers_folder(config.study), config, ready)
         try:
             limits = Limits(fused=fused, interrupted=interruption.happened)

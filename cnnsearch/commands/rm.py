@@ -38,6 +38,7 @@ def command(study: str, yes: bool, storage: str) -> int:
         if not click.confirm(f"Delete study {name} ({told})?", err=True):
             click.echo("Nothing was deleted.", err=True)
             return 0
+    from cnnsearch.folders import remove_all
     from cnnsearch.study import store
     from cnnsearch.study.location import study_folder
 
@@ -46,6 +47,7 @@ def command(study: str, yes: bool, storage: str) -> int:
     if read.summary_and_trials(storage, name) != before:
         raise StudyBusyError(f"study {name} has changed. See it: cnnsearch list {name}")
     store.remove(storage, name)
+    remove_all(name)  # its checkpoints, which are of no use to another study
     click.echo(f"Deleted study {name} ({told}).", err=True)
     folder = study_folder(name)
     if folder.is_dir():

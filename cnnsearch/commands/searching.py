@@ -246,7 +246,7 @@ def announce(request: Request, ready: Preflight) -> None:
 
 
 def _search(request: Request, ready: Preflight, study: Study, interruption: Interruption) -> None:
-    from cnnsearch.preflight import fused_size
+    from cnnsearch.preflight import fused_size, unfused
     from cnnsearch.search import Coordinator, Limits
 
     config = request.config
@@ -260,6 +260,9 @@ def _search(request: Request, ready: Preflight, study: Study, interruption: Inte
     if request.workers.can_fuse(config):
         size = fused_size(lambda: samples(config, request.count), config, ready, jobs)
         fused = min(size, len(starts))
+    reason = unfused(config, ready)
+    if reason is not None:
+        say(reason)
     if fused > 1:
         say(f"{config.study}: up to {fused} trials are trained as one batched network")
     executor = request.workers.executor(jobs, workers_folder(config.study), config, ready)

@@ -154,6 +154,9 @@ def _facts(picked: Picked) -> list[Line]:
     if others:
         told = ", ".join(f"trial {t.number} (attempt {t.attempt}, {t.state})" for t in others)
         facts.append(f"other attempts of the point: {told}")
+    after = trial.facts.get("continued_after")
+    if after is not None:
+        facts.append(f"continued after epoch {after} of an earlier attempt, from its checkpoint")
     first = trial.facts.get("first_loss")
     if isinstance(first, int | float):
         count = classes(picked.summary, trial)

@@ -56,7 +56,7 @@ def command(
       cnnsearch export digits best -o best.yaml
       cnnsearch train best.yaml --test
     """
-    from cnnsearch.config import load
+    from cnnsearch.config import load_with_notes
     from cnnsearch.errors import InputError
     from cnnsearch.preflight import examine
     from cnnsearch.render import output
@@ -64,7 +64,7 @@ def command(
     from cnnsearch.render.trials import full_object
 
     given = [*sets, f"train.epochs={epochs}"] if epochs is not None else list(sets)
-    config = load(file, given)
+    config, notes = load_with_notes(file, given)
     if config.space is not None:
         raise InputError(
             f"{file}: has a `space:`, so this is a search. Write cnnsearch run {file}, "
@@ -75,6 +75,8 @@ def command(
             "--test: with folds there is no one network to test. Write -S validation=0.1, or for a "
             "trial cnnsearch test STUDY TRIAL."
         )
+    for note in notes:
+        say(note)
     examine(config, say, file, given)
     runs = [config.at({}, config.seed + i) for i in range(seeds)]
     trials = [_train(run, number, test, seeds) for number, run in enumerate(runs)]

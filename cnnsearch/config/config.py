@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
-from cnnsearch.config.sections import Abort, Data, Model, Search, Section, Train
+from cnnsearch.config.sections import (
+    Abort,
+    Checkpoint,
+    Data,
+    Model,
+    Search,
+    Section,
+    Train,
+)
 from cnnsearch.config.stages_section import Stage
 from cnnsearch.records import Params
 from cnnsearch.space import Space
@@ -25,6 +33,7 @@ class Config:
         diagnose: measure each layer, for a verdict on the trial.
         fuse: how many trials are trained as one batched network: "auto", False or a number.
         stages: of a chain of searches; the rest is then the first stage, but for its name.
+        checkpoint: how often a search keeps what its trials go on from; of no effect elsewhere.
     """
 
     study: str
@@ -40,6 +49,7 @@ class Config:
     diagnose: bool = True
     fuse: Literal["auto"] | bool | int = "auto"
     stages: tuple[Stage, ...] = ()
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
 
     def at(self, params: Params, seed: int) -> Config:
         """The single run of a point: `params` set, the trial's seed, no search and no space."""
@@ -53,6 +63,7 @@ class Config:
             space=None,
             fuse="auto",
             stages=(),
+            checkpoint=Checkpoint(),
         )
 
     def plain(self) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from cnnsearch.config.plain import parameter_to_plain
 from cnnsearch.config.writing import flow
 from cnnsearch.space import Parameter
 
-# More points, more patience, another place of the same images, a look at the layers: the numbers
-# stay the same. Fused, they do but for rounding, as on another device or with more threads; each
-# trial keeps how it was trained.
+# More points, more patience, another place of the same images, a look at the layers, checkpoints:
+# the numbers stay the same. Fused, they do but for rounding, as on another device or with more
+# threads; each trial keeps how it was trained.
 _FREE = {
     "study",
     "fuse",
@@ -23,6 +23,7 @@ _FREE = {
     "search.timeout",
     "data.root",
     "diagnose",
+    "checkpoint.every",
 }
 
 

@@ -11,7 +11,17 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from cnnsearch import catalog
 from cnnsearch.config.document import Item
 from cnnsearch.config.mistakes import Mistake, inline, listed, quoted, shown, suggestion
-from cnnsearch.config.sections import Abort, Data, Model, Search, Section, Top, Train, init_scheme
+from cnnsearch.config.sections import (
+    Abort,
+    Checkpoint,
+    Data,
+    Model,
+    Search,
+    Section,
+    Top,
+    Train,
+    init_scheme,
+)
 
 # In the order of the file. Field names are unique over all sections, so that a bare name is enough
 # on the command line and in `space`.
@@ -20,6 +30,7 @@ SECTIONS: Mapping[str, type[Section]] = {
     "model": Model,
     "train": Train,
     "abort": Abort,
+    "checkpoint": Checkpoint,
     "search": Search,
 }
 _ALL: Mapping[str, type[Section]] = {"": Top, **SECTIONS}

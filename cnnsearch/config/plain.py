@@ -6,12 +6,13 @@ from typing import Any
 
 from cnnsearch.config.config import Config
 from cnnsearch.config.fields import SECTIONS
-from cnnsearch.config.sections import Top
+from cnnsearch.config.sections import Checkpoint, Top
 from cnnsearch.space import Choice, Condition, Parameter
 
 
 def to_plain(config: Config) -> dict[str, Any]:
-    """Every field with its value; `search`, `space` and `stages` only where there are any.
+    """Every field with its value; `checkpoint`, `search`, `space` and `stages` only where there
+    are any.
 
     A single run has nothing to be fused with.
     """
@@ -20,7 +21,7 @@ def to_plain(config: Config) -> dict[str, Any]:
         del plain["fuse"]
     for name in SECTIONS:
         section = getattr(config, name)
-        if section is not None:
+        if section is not None and section != Checkpoint():
             plain[name] = section.model_dump()
     if config.space is not None:
         plain["space"] = {name: parameter_to_plain(p) for name, p in config.space.items()}

@@ -88,12 +88,24 @@ def meant(root: Item, name: str, section: str) -> bool:
 def notes(root: Item, config: Config) -> Iterator[tuple[Place, str, str]]:
     """(place, path, text) of what is written without effect."""
     yield from _overridden(root, config)
+    yield from _about_checkpoints(root, config)
     search = root.value.get("search")
     if config.search is None or search is None or not isinstance(search.value, dict):
         return
     if catalog.SAMPLERS[config.search.sampler].finite and "trials" in search.value:
         text = "search.trials is not used by a grid, which runs its whole product; -n limits it."
         yield search.value["trials"].place, "", text
+
+
+def _about_checkpoints(root: Item, config: Config) -> Iterator[tuple[Place, str, str]]:
+    if config.checkpoint.every is None:
+        return
+    if config.search is None:
+        text = "is not used by a single run, which keeps nothing on the disk."
+        yield root.value["checkpoint"].place, "checkpoint", text
+    elif config.fuse not in ("auto", False) and "fuse" in root.value:
+        text = "has no effect beside checkpoint: trials that keep checkpoints are trained alone."
+        yield root.value["fuse"].place, "fuse", text
 
 
 def _overridden(root: Item, config: Config) -> Iterator[tuple[Place, str, str]]:

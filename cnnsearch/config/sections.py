@@ -327,6 +327,13 @@ class Abort(Section):
     """Steps of a window, and between looks at the loss."""
 
 
+class Checkpoint(Section):
+    """What a search keeps on the disk, so that a trial that was killed goes on from there."""
+
+    every: Count | None = None
+    """Epochs between the checkpoints of a trial; default: none are kept."""
+
+
 class Search(Section):
     """How points are chosen and what is compared."""
 

@@ -29,7 +29,8 @@ def attempt(tasks: Sequence[Task]) -> Generator[list[Message], Collection[int] |
     stopped: Collection[int] | None = None
     try:
         configs = [from_plain(task.config) for task in tasks]
-        items = group.run(configs, tasks[0].fingerprint, tasks[0].fold)
+        first = tasks[0]
+        items = group.run(configs, first.fingerprint, first.fold, first.checkpoints)
         while True:
             places = [i for i, task in enumerate(tasks) if task.number in (stopped or ())]
             try:
@@ -65,5 +66,6 @@ def asked(tasks: Sequence[Task], messages: Sequence[Message]) -> list[int]:
 def _timed(message: Message, started: float) -> Message:
     if not isinstance(message.content, Outcome):
         return message
-    seconds = time.perf_counter() - started
+    earlier = message.content.facts.get("earlier_seconds", 0.0)
+    seconds = time.perf_counter() - started + earlier
     return replace(message, content=replace(message.content, seconds=seconds))

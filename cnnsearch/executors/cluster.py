@@ -15,13 +15,14 @@ from cnnsearch.executors import processes
 from cnnsearch.executors.remote import Node, look, versions
 
 # With Ray's own settings a pulled cable was seen after 445 s, with these after 15 to 48.
-_SETTINGS = {
+SETTINGS = {
     "RAY_grpc_client_keepalive_time_ms": "10000",
     "RAY_grpc_client_keepalive_timeout_ms": "10000",
     "RAY_health_check_period_ms": "2000",
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "3",
 }
+"""For the head and the nodes of a cluster too, where they are started."""
 # Where Ray starts here: all on 127.0.0.1, as it does by itself on Windows and macOS.
 _HERE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 _LOOK_S = 2.0
@@ -220,7 +221,7 @@ def unfit(node: Node, fingerprint: str) -> str | None:
 
 
 def _ray(here: bool) -> Any:
-    for name, value in (_SETTINGS | _HERE if here else _SETTINGS).items():
+    for name, value in (SETTINGS | _HERE if here else SETTINGS).items():
         os.environ.setdefault(name, value)  # read when Ray is loaded
     try:
         import ray

@@ -11,7 +11,7 @@ from pathlib import Path
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.executors import Lost, Message, processes
 from cnnsearch.executors.worker import LOG, READY, serve
-from cnnsearch.records import Outcome, State, Task
+from cnnsearch.records import CHECKPOINT_LINE, Outcome, State, Task
 
 _TAIL_LINES = 5
 _GIVE_UP_STARTS = 3
@@ -138,6 +138,7 @@ class LocalExecutor:
         out_of_memory = code == -signal.SIGKILL and oom_kills() > self._oom_kills
         self._oom_kills = oom_kills()
         printed = _tail(worker.task_log).splitlines() if worker.task_log else []
+        printed = [line for line in printed if not line.startswith(CHECKPOINT_LINE)]
         said = f": {printed[-1]}" if printed else ""
         why = ", as memory ran out" if out_of_memory else ""
         return [

@@ -2,7 +2,7 @@
 
 from cnnsearch.preflight.devices import devices
 from cnnsearch.preflight.examine import Preflight, examine
-from cnnsearch.preflight.fusing import fused_size
+from cnnsearch.preflight.fusing import fused_size, unfused
 from cnnsearch.preflight.networks import Network, networks
 from cnnsearch.preflight.report import document as smoke_document
 from cnnsearch.preflight.smoke import Smoke, smoke
@@ -21,5 +21,6 @@ __all__ = [
     "networks",
     "smoke",
     "smoke_document",
+    "unfused",
     "warnings",
 ]

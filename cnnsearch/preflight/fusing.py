@@ -45,27 +45,41 @@ def fused_size(
     """At most so many trials are to be trained together; 1 for each alone.
 
     As many as the config says; where it says `auto`, on CUDA, what a short timing of one of its
-    trials shows to pay, and never more than there are. On a CPU it never pays. Folds are trained
-    one by one, and points of tpe come one by one.
+    trials shows to pay, and never more than there are. On a CPU it never pays. Folds, and trials
+    that keep checkpoints, are trained one by one, and points of tpe come one by one.
 
     Args:
         runs: gives single runs that stand for the search, drawn only where one is timed.
         search: its config.
         jobs: workers that share the device.
     """
-    assert search.search is not None
-    one_by_one = catalog.SAMPLERS[search.search.sampler].sequential or search.data.folds > 1
-    if search.fuse is False or one_by_one:
+    if not _can_fuse(search, ready.device) or search.checkpoint.every is not None:
         return 1
     if search.fuse != "auto":
         return search.fuse
-    if ready.device.type != "cuda":
-        return 1
     configs = runs()
     config = configs[len(configs) // 2]
     memory, _ = torch.cuda.mem_get_info(ready.device)
     limit = int(_FILLED * memory / max(1, jobs))
     return best_size(lambda size: timed(config, ready, size), limit)
+
+
+def _can_fuse(search: Config, device: torch.device) -> bool:
+    """Whether trials may be trained together, checkpoints aside."""
+    assert search.search is not None
+    one_by_one = catalog.SAMPLERS[search.search.sampler].sequential or search.data.folds > 1
+    if search.fuse is False or one_by_one:
+        return False
+    return search.fuse != "auto" or device.type == "cuda"
+
+
+def unfused(search: Config, ready: Preflight) -> str | None:
+    """One line where checkpoints are why trials are not fused."""
+    if search.search is None or search.checkpoint.every is None:
+        return None
+    if not _can_fuse(search, ready.device):
+        return None
+    return f"{search.study}: trials are not fused, as they keep checkpoints"
 
 
 def best_size(measure: Callable[[int], Timed | None], limit: int) -> int:

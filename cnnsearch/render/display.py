@@ -11,7 +11,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from cnnsearch.records import Ended, Event, State, Tick, Trial
+from cnnsearch.records import Ended, Event, Notice, State, Tick, Trial
 from cnnsearch.render.output import speaks_utf8
 from cnnsearch.render.progress import Running, SearchProgress
 from cnnsearch.render.text import MISSING, measure, number, one_line, seconds_text, value_text
@@ -63,6 +63,8 @@ class LineDisplay:
             done = f"[{self._progress.done:{width}}/{self._progress.total}]"
             text = f"{done} {ended_line(event.trial, self._objective)}"
             self._console.print(Text(text), soft_wrap=True)
+        elif isinstance(event, Notice):
+            self._console.print(Text(one_line(event.text)), soft_wrap=True)
         elif isinstance(event, Tick) and self._gone is not bool(event.gone):
             self._gone = bool(event.gone)
             text = gone_line(event.gone) if event.gone else "the storage is back"
@@ -107,6 +109,8 @@ class LiveDisplay:
         if isinstance(event, Ended) and event.trial.state in (State.FAILED, State.KILLED):
             line = Text(ended_line(event.trial, self._objective), style="red")
             self._console.print(line, soft_wrap=True)
+        elif isinstance(event, Notice):
+            self._console.print(Text(one_line(event.text), style="red"), soft_wrap=True)
         now = time.monotonic()
         self._news = self._news or not isinstance(event, Tick)
         if isinstance(event, Tick):

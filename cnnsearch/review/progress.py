@@ -18,7 +18,7 @@ from cnnsearch.space import Parameter, Range
 
 # What searches of one file may differ in, and what changes no number.
 _FREE = {
-    *("study", "seed", "data.root", "diagnose", "fuse"),
+    *("study", "seed", "data.root", "diagnose", "fuse", "checkpoint.every"),
     *(f"search.{name}" for name in ("sampler", "trials", "retries", "timeout")),
 }
 

@@ -42,7 +42,11 @@ class Backend(Protocol):
     """As errors name it, without a password."""
 
     def exists(self) -> bool:
-        """Whether it can hold anything yet."""
+        """Whether it can hold anything yet.
+
+        Raises:
+            InputError: it never can.
+        """
         ...
 
     def check(self) -> None:

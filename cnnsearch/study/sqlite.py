@@ -32,6 +32,7 @@ class Sqlite:
 
     def exists(self) -> bool:
         """See `Backend`."""
+        self._check_kind()
         return self.path.exists()
 
     def check(self) -> None:
@@ -40,8 +41,7 @@ class Sqlite:
             raise InputError(
                 f"--storage: no folder {self.path.parent}. Make it, or write another path."
             )
-        if self.path.is_dir():
-            raise InputError(f"--storage: {self.path} is a folder. Write the path of a file.")
+        self._check_kind()
 
     def url(self) -> str:
         """See `Backend`."""
@@ -104,6 +104,10 @@ class Sqlite:
             raw = connection.connection.dbapi_connection
             assert isinstance(raw, sqlite3.Connection)
             return int(raw.execute("PRAGMA data_version").fetchone()[0])
+
+    def _check_kind(self) -> None:
+        if self.path.is_dir():
+            raise InputError(f"--storage: {self.path} is a folder. Write the path of a file.")
 
     def _lock_file(self, study: str) -> Path:
         return self.path.with_name(f"{self.path.name}-{study}.lock")

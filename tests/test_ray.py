@@ -1,0 +1,162 @@
+"""Trials on a Ray cluster: the same numbers, and what happens when parts of it go."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cnnsearch import cli
+from cnnsearch.errors import CnnsearchError
+from cnnsearch.executors import cluster as clusters
+from cnnsearch.executors.cluster import Cluster
+from cnnsearch.records import State, Trial
+from cnnsearch.study import read
+from tests.builders import write_digits
+from tests.clusters import Nodes, run, workers
+
+pytestmark = pytest.mark.xdist_group("ray")
+Capture = pytest.CaptureFixture[str]
+DATABASE = "cnnsearch.db"
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    found = Nodes()
+    found.add()
+    yield found
+    found.close()
+
+
+def told(trials: list[Trial]) -> list[tuple[object, ...]]:
+    """What is the same however often trials were lost."""
+    ended = [trial for trial in trials if trial.state is not State.KILLED]
+    return sorted((t.point, str(t.state), str(t.params), t.value, t.epochs) for t in ended)
+
+
+def test_the_numbers_of_this_machine(nodes: Nodes, tmp_path: Path) -> None:
+    """And what workers print is kept with their trials."""
+    file = str(write_digits(tmp_path))
+    other = str(tmp_path / "other.db")
+    assert cli.run(["run", file, "-j", "0", "--storage", other]) == 0
+    with run(nodes, tmp_path, file) as process:
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert process.returncode == 0, said
+    assert "1 worker on 1 node of Ray" in said
+    assert "Traceback" not in said
+    assert told(read.trials(DATABASE, "digits")) == told(read.trials(other, "digits"))
+    assert (tmp_path / "runs" / "digits" / "0" / "config.yaml").exists()
+
+
+def test_lost_trials_run_again(nodes: Nodes, tmp_path: Path) -> None:
+    """A worker is killed, then a whole node; the other node takes over."""
+    file = str(write_digits(tmp_path, train="train: {epochs: 60}"))
+    other = str(tmp_path / "other.db")
+    words = [file, "-n", "4", "-S", "retries=100"]
+    assert cli.run(["run", *words, "-j", "0", "--storage", other]) in (0, 3)
+    second = nodes.add()
+    killed = removed = False
+    with run(nodes, tmp_path, *words) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("[1/") and not killed:
+                killed = True
+                os.kill(workers()[0], signal.SIGKILL)
+            if line.startswith("[2/") and not removed:
+                removed = True
+                nodes.kill(second)
+    assert process.returncode in (0, 3)
+    found = read.trials(DATABASE, "digits")
+    assert told(found) == told(read.trials(other, "digits"))
+    assert any(t.state is State.KILLED and "was lost" in (t.reason or "") for t in found)
+
+
+def test_workers_end_with_their_coordinator(nodes: Nodes, tmp_path: Path) -> None:
+    file = str(write_digits(tmp_path, train="train: {epochs: 1000}"))
+    with run(nodes, tmp_path, file) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("runs/digits/.0.partial")) or not workers():
+            assert time.monotonic() < deadline
+        process.kill()
+    deadline = time.monotonic() + 10
+    while workers():
+        assert time.monotonic() < deadline, "workers outlive their coordinator"
+
+
+def test_unfit_nodes_get_no_trials(nodes: Nodes, tmp_path: Path) -> None:
+    """Another torch, other images: told by name, and the others run the search."""
+    fake = tmp_path / "path" / "torch-9.9.dist-info"
+    fake.mkdir(parents=True)
+    (fake / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 9.9\n")
+    node = nodes.add(env={"PYTHONPATH": f"{fake.parent}{os.pathsep}{os.environ['PYTHONPATH']}"})
+    try:
+        with run(nodes, tmp_path, str(write_digits(tmp_path)), "-n", "2") as process:
+            assert process.stderr is not None
+            said = process.stderr.read()
+    finally:
+        nodes.kill(node)
+    assert process.returncode in (0, 3), said
+    assert f"node {os.uname().nodename} ({node.node_id[:8]}) gets no trials" in said
+    assert "torch 9.9 instead of" in said
+    assert "1 worker on 1 node of Ray" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--ray-address", "there:1"], "--ray-address: it is of a Ray cluster. Write --ray too."),
+        (["--gpus-per-trial", "1"], "--gpus-per-trial: it is of a Ray cluster. Write --ray too."),
+        (["--ray", "-j", "0"], "-j 0: that is without workers."),
+        (["--ray", "-S", "device=cuda:1"], "device: cuda:1: on Ray a trial has the devices"),
+    ],
+)
+def test_options_that_do_not_fit(
+    words: list[str], told: str, tmp_path: Path, capsys: Capture
+) -> None:
+    assert cli.run(["run", str(write_digits(tmp_path)), *words]) == 2
+    assert told in capsys.readouterr().err
+    assert not Path(DATABASE).exists()
+
+
+def test_a_trial_that_is_too_large(nodes: Nodes, tmp_path: Path) -> None:
+    with run(nodes, tmp_path, str(write_digits(tmp_path)), "--cpus-per-trial", "99") as process:
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert process.returncode == 2
+    assert "no node has 99 CPUs and 0 GPUs for a trial" in said
+    assert not Path(DATABASE).exists()
+
+
+def test_no_cluster_there(tmp_path: Path, capsys: Capture) -> None:
+    """Told at once, where Ray itself would wait for a minute."""
+    started = time.monotonic()
+    words = ["--ray", "--ray-address", "127.0.0.1:1"]
+    assert cli.run(["run", str(write_digits(tmp_path)), *words]) == 2
+    assert "--ray-address: 127.0.0.1:1: nothing answers there" in capsys.readouterr().err
+    assert time.monotonic() - started < 20
+
+
+def test_a_head_that_is_silent(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.check_head()
+    monkeypatch.setattr(clusters, "_HEAD_PATIENCE_S", -1.0)
+    with pytest.raises(CnnsearchError, match="the cluster's head at this machine tells nothing"):
+        cluster.check_head()
+
+
+def test_a_cluster_elsewhere_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    for here in (None, "auto", "127.0.0.1:6379", "localhost:6379", "[::1]:6379"):
+        assert clusters.warning(here) is None
+    assert "RAY_AUTH_MODE=token" in (clusters.warning("192.0.2.77:6379") or "")
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    assert clusters.warning("192.0.2.77:6379") is None
