@@ -25,6 +25,7 @@ SETTINGS = {
 """For the head and the nodes of a cluster too, where they are started."""
 # Where Ray starts here: all on 127.0.0.1, as it does by itself on Windows and macOS.
 _HERE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+_ANSWER_S = 10.0
 _LOOK_S = 2.0
 # After 60 s without its head Ray ends the process on the spot.
 _HEAD_PATIENCE_S = 30.0
@@ -234,6 +235,15 @@ def _ray(here: bool) -> Any:
 
 
 def _connect(ray: Any, address: str | None) -> None:
+    host, colon, port = (address or "").rpartition(":")
+    if colon and port.isdecimal():
+        try:  # Ray itself would try for minutes
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+        except OSError as error:
+            raise InputError(
+                f"--ray-address: {address}: nothing answers there ({error.strerror or error}). "
+                "Write the address that ray start --head has printed."
+            ) from None
     where = {"_node_ip_address": "127.0.0.1"} if address is None else {}
     try:
         with processes.beginning():  # what Ray starts has the environment of workers

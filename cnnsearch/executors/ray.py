@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ class RayExecutor:
         self._config = config
         self._fingerprint = fingerprint
         self._say = say
+        self._full = False
         self._dead_starts = 0
         self._had_room = time.monotonic()
         self._actors: list[_Actor] = []
@@ -87,7 +89,7 @@ class RayExecutor:
         actor = next(actor for actor in self._actors if actor.is_ready and not actor.tasks)
         actor.tasks = {task.number: task for task in tasks}
         actor.submission, actor.asked, actor.stopped = tasks, set(), []
-        actor.calls = [actor.handle.advance.remote([], list(tasks))]
+        actor.calls = [actor.handle.advance.remote([], list(tasks), _earlier(tasks[0]))]
         self._call(actor)
 
     def wait(self, timeout: float) -> Sequence[Message]:
@@ -165,9 +167,8 @@ class RayExecutor:
         if isinstance(answer, Node):
             self._settle(actor, answer)
             return []
-        messages, printed = answer
-        messages = [message for message in messages if message.number in actor.tasks]
-        self._keep(actor.submission, printed)
+        messages = [message for message in answer.messages if message.number in actor.tasks]
+        self._keep(actor.submission[0], answer)
         for message in messages:
             if isinstance(message.content, Outcome):
                 del actor.tasks[message.number]
@@ -213,16 +214,33 @@ class RayExecutor:
             actor.calls = []
             self._ray.kill(actor.handle)
 
-    def _keep(self, tasks: Sequence[Task], printed: str) -> None:
-        """Keep what a worker printed where the trial's log is."""
-        if printed:
-            log = Path(tasks[0].folder) / LOG
-            log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("a", encoding="utf-8") as file:
-                file.write(printed)
+    def _keep(self, task: Task, answer: Told) -> None:
+        """Keep what a worker printed, and its checkpoint, where they are of a local one."""
+        try:
+            if answer.printed:
+                with (Path(task.folder) / LOG).open("a", encoding="utf-8") as file:
+                    file.write(answer.printed)
+            if answer.checkpoint is not None and task.checkpoints is not None:
+                kept = Path(task.checkpoints.file)
+                partial = kept.with_name(f"{kept.name}.partial")
+                partial.write_bytes(answer.checkpoint)
+                partial.replace(kept)
+        except OSError as error:  # a full disk: the training goes on
+            if not self._full:
+                self._full = True
+                self._say(f"{task.folder}: {error.strerror}: what its worker sends is not kept")
 
     def _running(self, number: int) -> _Actor | None:
         return next((actor for actor in self._actors if number in actor.tasks), None)
+
+
+def _earlier(task: Task) -> list[bytes]:
+    """The checkpoints that it may go on from, the latest attempt's first."""
+    found = []
+    for file in task.checkpoints.earlier if task.checkpoints else ():
+        with suppress(OSError):  # most attempts did not come so far
+            found.append(Path(file).read_bytes())
+    return found
 
 
 def _in_short(reason: str) -> str:

@@ -20,10 +20,26 @@ from cnnsearch.errors import CnnsearchError
 from cnnsearch.executors import Message
 from cnnsearch.executors.attempt import attempt, print_failures
 from cnnsearch.executors.processes import STOP_SIGNALS
+from cnnsearch.executors.worker import LOG
 from cnnsearch.records import Task
 
-Told = tuple[list[Message], str]
-"""What came of some tasks, and what was printed meanwhile."""
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What came of some tasks.
+
+    Args:
+        messages: none once all have ended.
+        printed: meanwhile.
+        checkpoint: the file's content, where one was kept meanwhile.
+    """
+
+    messages: list[Message]
+    printed: str = ""
+    checkpoint: bytes | None = None
+
+
+CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +103,28 @@ class Worker:
 
         self._running: Generator[list[Message], Collection[int] | None, None] | None = None
         self._folder: Path | None = None
-        self._told = 0
+        self._printed = 0
+        self._kept: object = None
 
     def look(self, config: Mapping[str, Any]) -> Node:
         """See `look`."""
         return look(config)
 
-    def advance(self, stopped: Collection[int], tasks: Sequence[Task] = ()) -> Told:
+    def advance(
+        self, stopped: Collection[int], tasks: Sequence[Task] = (), earlier: Sequence[bytes] = ()
+    ) -> Told:
         """Run until something has come of the tasks.
 
         Args:
             stopped: numbers of tasks of which nothing more is wanted.
             tasks: a new submission, instead of the one before.
-
-        Returns:
-            no message once all have ended.
+            earlier: contents of the checkpoints that its only task may go on from.
         """
         if tasks:
-            self._begin(tasks)
+            self._begin(tasks, earlier)
         if self._running is None or self._folder is None:
-            return [], ""
-        log = self._folder / "log.txt"
+            return Told([])
+        log = self._folder / LOG
         messages: list[Message] = []
         with _printed_to(log):
             try:
@@ -115,17 +132,45 @@ class Worker:
             except StopIteration:
                 self._running = None
             print_failures(messages)
-        with log.open(encoding="utf-8", errors="replace") as file:
-            file.seek(self._told)
-            text = file.read()
-            self._told = file.tell()
-        return messages, text
+        return Told(messages, self._new_lines(log), self._new_checkpoint())
 
-    def _begin(self, tasks: Sequence[Task]) -> None:
+    def _begin(self, tasks: Sequence[Task], earlier: Sequence[bytes]) -> None:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder, self._told = Path(tempfile.mkdtemp(prefix="cnnsearch-")), 0
-        self._running = attempt([replace(task, folder=str(self._folder)) for task in tasks])
+        folder = Path(tempfile.mkdtemp(prefix="cnnsearch-"))
+        self._folder, self._printed, self._kept = folder, 0, None
+        files = [folder / f"earlier-{place}.pt" for place in range(len(earlier))]
+        for file, content in zip(files, earlier, strict=True):
+            file.write_bytes(content)
+        self._running = attempt([_moved(task, folder, files) for task in tasks])
+
+    def _new_lines(self, log: Path) -> str:
+        with log.open(encoding="utf-8", errors="replace") as file:
+            file.seek(self._printed)
+            text = file.read()
+            self._printed = file.tell()
+        return text
+
+    def _new_checkpoint(self) -> bytes | None:
+        assert self._folder is not None
+        file = self._folder / CHECKPOINT
+        try:
+            status = file.stat()
+            which = (status.st_ino, status.st_mtime_ns)
+            if which == self._kept:
+                return None
+            self._kept = which
+            return file.read_bytes()
+        except FileNotFoundError:
+            return None
+
+
+def _moved(task: Task, folder: Path, earlier: Sequence[Path]) -> Task:
+    """A task whose files are in a folder of this node."""
+    kept = task.checkpoints
+    if kept is not None:
+        kept = replace(kept, file=str(folder / CHECKPOINT), earlier=tuple(map(str, earlier)))
+    return replace(task, folder=str(folder), checkpoints=kept)
 
 
 @contextmanager
