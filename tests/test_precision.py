@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cnnsearch import catalog, precision, runner
+from cnnsearch import catalog, group, precision, runner
 from cnnsearch.precision import autocast
-from cnnsearch.records import EpochResult
+from cnnsearch.records import EpochResult, Outcome, State
 from tests.builders import digits_config
 
 CPU = torch.device("cpu")
@@ -28,6 +28,19 @@ def test_every_precision_learns(name: str) -> None:
     assert rounded[0].train_loss == pytest.approx(exact[0].train_loss, rel=0.02)
     same = rounded[0].train_loss == exact[0].train_loss
     assert same is (catalog.PRECISIONS[name].dtype is None)  # no CPU has tf32
+
+
+@pytest.mark.parametrize("name", catalog.PRECISIONS)
+@pytest.mark.parametrize("activation", catalog.ACTIVATIONS)
+def test_every_activation_has_every_precision(activation: str, name: str) -> None:
+    """Alone and fused."""
+    config = digits_config(train={"precision": name, "epochs": 1}).at({}, 3)
+    model = config.model.model_copy(update={"activation": activation, "conv": (4,)})
+    config = replace(config, model=model)
+    alone = [item for item in runner.run(config) if isinstance(item, Outcome)]
+    fused = [item for told in group.run([config, config.at({"lr": 0.01}, 3)]) for _, item in told]
+    for outcome in [*alone, *(item for item in fused if isinstance(item, Outcome))]:
+        assert outcome.state is State.COMPLETE, outcome.reason
 
 
 @pytest.mark.parametrize("name", catalog.PRECISIONS)

@@ -44,7 +44,8 @@ class PReLU(nn.PReLU):
 
     def forward(self, x: Tensor) -> Tensor:
         """Of any shape."""
-        return cast(Tensor, _PReLU.apply(x, self.weight))  # type: ignore[no-untyped-call]
+        slope = self.weight.to(x.dtype)  # autocast changes nothing within a function of our own
+        return cast(Tensor, _PReLU.apply(x, slope))  # type: ignore[no-untyped-call]
 
 
 class _OfTwo(torch.autograd.Function):
