@@ -114,6 +114,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         _drop_unwritten()
         return 0
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return _name_too_long(error)
         if error.errno not in _FULL:
             raise
         _drop_unwritten()
@@ -145,6 +147,12 @@ def _answer(words: list[str]) -> int:
         click.echo(_line(str(error)), err=True)
         return error.exit_code
     return result if isinstance(result, int) else 0
+
+
+def _name_too_long(error: OSError) -> int:
+    """Of a path that the user wrote, wherever it was looked at first; its exit code."""
+    click.echo(_line(f"{str(error.filename)[:60]}...: {error.strerror}. Shorten it."), err=True)
+    return 2
 
 
 def _drop_unwritten() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,6 +11,13 @@ from typing import Any
 # A hyperparameter's value: what YAML and JSON can hold. Lists are for `conv` and `hidden`.
 Value = bool | int | float | str | list[int] | None
 Params = Mapping[str, Value]
+
+STUDY_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+
+
+def is_study_name(text: str) -> bool:
+    """Whether a study can have this name: it becomes the name of files and folders."""
+    return re.fullmatch(STUDY_NAME, text) is not None
 
 
 class State(StrEnum):

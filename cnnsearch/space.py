@@ -182,12 +182,12 @@ class Grid:
         Only the parents of conditions are enumerated, so that a large product costs nothing.
         """
         parents = {c.parent for parameter in self.space.values() for c in parameter.when}
+        # Once, not once a block: 7,000 blocks of an axis of 10,000 values took 200 s.
+        free = {name: one.grid() for name, one in self.space.items() if name not in parents}
         blocks = []
         for chosen in self._combinations(parents):
             axes = [
-                (name, parameter.grid())
-                for name, parameter in self.space.items()
-                if name not in parents and active(parameter, chosen)
+                (name, values) for name, values in free.items() if active(self.space[name], chosen)
             ]
             blocks.append((chosen, axes, math.prod(len(values) for _, values in axes)))
         return blocks

@@ -103,6 +103,7 @@ YAML = [
     Bad("above 1 MB",
         "# " + "x" * 1_000_000, "bad.yaml: the file is larger than 1 MB. A config is"),
     Bad("too many values", "data: [" + "1," * 10_001 + "]", "bad.yaml:1: more than 10,000 values."),
+    Bad("too many lines", "\n" * 10_001 + "data: {}", "bad.yaml: more than 10,000 lines."),
     Bad("too deep", "data: " + "[" * 5_000, "bad.yaml:1: nested deeper than 12 levels."),
     Bad("anchor", "data: &d {name: digits}", "bad.yaml:1: '&d': anchors and aliases are refused."),
     Bad("alias", "data: {name: digits}\nmodel: *d", "bad.yaml:2: '*d': anchors and aliases are re"),

@@ -148,6 +148,15 @@ def test_a_flood_of_mistakes_is_cut(folder: Path) -> None:
     assert lines[-1] == "bad.yaml: 401 more mistakes."
 
 
+def test_a_flood_without_end_is_not_read_to_its_end(folder: Path) -> None:
+    (folder / "bad.yaml").write_text("\n".join(f"entry{i}: 1" for i in range(1500)))
+    with pytest.raises(InputError) as error:
+        load("bad.yaml")
+    lines = str(error.value).splitlines()
+    assert len(lines) == 101
+    assert lines[-1] == "bad.yaml: at least 900 more mistakes."
+
+
 def test_what_a_terminal_acts_upon_is_escaped(folder: Path) -> None:
     (folder / "bad.yaml").write_text('data: {name: digits}\n"\\e[2J\\u202e": 1\n')
     with pytest.raises(InputError) as error:

@@ -14,6 +14,7 @@ from cnnsearch.config import (
     Config,
     duration,
     from_plain,
+    is_study_name,
     load,
     load_with_notes,
     schema,
@@ -22,7 +23,7 @@ from cnnsearch.config import (
 )
 from cnnsearch.config.document import parse, scalar
 from cnnsearch.config.fields import OWNER, SEARCHABLE, SECTIONS, path_of, words
-from cnnsearch.config.sections import Model, Top, Train, is_study_name, study_name
+from cnnsearch.config.sections import Model, Top, Train, study_name
 from cnnsearch.errors import InputError
 from cnnsearch.rows import InitScheme
 from cnnsearch.space import Choice, Condition, Range
@@ -248,6 +249,14 @@ def test_notes_of_what_space_overrides(tmp_path: Path) -> None:
         f"{path}:4: train.lr: space.lr overrides the fixed 0.1.",
         f"{path}:5: train.momentum: space.momentum overrides the fixed 0.5 where it is active.",
     ]
+
+
+def test_a_single_run_is_not_fused(tmp_path: Path) -> None:
+    path = write(tmp_path, f"{SINGLE}fuse: 16\n")
+    config, notes = load_with_notes(path)
+    assert config.fuse == "auto"
+    assert notes == [f"{path}:2: fuse: is not used: a single run is trained alone."]
+    assert read(tmp_path, to_yaml(config)) == config
 
 
 def test_field_names_are_unique() -> None:

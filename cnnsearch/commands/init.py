@@ -33,8 +33,7 @@ def command(dataset: str, output: Path | None) -> None:
       cnnsearch init --dataset cifar10 -o cifar.yaml
       cnnsearch run cifar.yaml
     """
-    from cnnsearch.config import starter
-    from cnnsearch.config.sections import is_study_name, study_name
+    from cnnsearch.config import is_study_name, starter, study_name
 
     if output is None:
         click.echo(starter(dataset), nl=False)

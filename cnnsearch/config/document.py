@@ -18,8 +18,9 @@ from cnnsearch.config.mistakes import Mistake, Place, shown
 
 MAX_BYTES = 1_000_000
 _MAX_DEPTH = 12  # the grammar needs 5
-# PyYAML reads some 30,000 values a second; no config comes near this.
+# PyYAML reads some 30,000 values or 500,000 lines a second; no config comes near this.
 _MAX_VALUES = 10_000
+_MAX_LINES = 10_000
 
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
@@ -105,25 +106,28 @@ def scalar(text: str) -> Any:
 
 
 def _text(path: Path) -> str:
-    if path.is_dir():
-        raise Mistake(Place(), "", "this is a directory. Give a YAML file.")
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise Mistake(Place(), "", "no such file. `cnnsearch init -o FILE` writes one.") from None
+    except IsADirectoryError:
+        raise Mistake(Place(), "", "this is a directory. Give a YAML file.") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise Mistake(Place(), "", f"cannot be read: {reason}.") from None
     if len(content) > MAX_BYTES:
         raise Mistake(Place(), "", "the file is larger than 1 MB. A config is a page of text.")
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         byte = content[error.start]
-        text = f"byte 0x{byte:02x} is not UTF-8. Save the file as UTF-8."
-        raise Mistake(Place(line), "", text) from None
+        problem = f"byte 0x{byte:02x} is not UTF-8. Save the file as UTF-8."
+        raise Mistake(Place(line), "", problem) from None
+    if len(text.splitlines()) > _MAX_LINES:
+        raise Mistake(Place(), "", f"more than {_MAX_LINES:,} lines. A config is a page of text.")
+    return text
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:

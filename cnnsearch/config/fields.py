@@ -88,6 +88,15 @@ def fit(name: str, item: Item, path: str) -> Any:
     raise Mistake(place, path, complaint(name, value, first))
 
 
+def fits(name: str, item: Item) -> bool:
+    """Whether `fit` would take it; nothing is said of a value that it would not."""
+    try:
+        _adapter(name).validate_python(item.plain())
+    except ValidationError:
+        return False
+    return True
+
+
 def _element(item: Item, loc: tuple[int | str, ...]) -> Item:
     if loc and isinstance(loc[0], int) and loc[0] < len(item.value):
         found = item.value[loc[0]]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 from cnnsearch.errors import InputError
 
 _SHOWN = 60  # characters of a value that a message repeats
 _LINES = 100  # mistakes that are printed
+_MOST = 1_000  # mistakes that are looked for: 5,000 with their hints took more than a second
 _NAMES = 260  # characters of a list of names: all that can be searched
 
 
@@ -44,9 +46,14 @@ class Mistake(Exception):  # noqa: N818
 
 
 class Mistakes:
-    """Gathers mistakes, so that all are told at once."""
+    """Gathers mistakes, so that all are told at once; a flood of them ends the reading.
 
-    def __init__(self) -> None:
+    Args:
+        file: begins each line that is told.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = file
         self.found: list[Mistake] = []
 
     @contextmanager
@@ -55,28 +62,34 @@ class Mistakes:
         try:
             yield
         except Mistake as mistake:
-            self.found.append(mistake)
+            self._keep(mistake)
 
     def add(self, place: Place, path: str, text: str) -> None:
         """Keep one mistake."""
-        self.found.append(Mistake(place, path, text))
+        self._keep(Mistake(place, path, text))
 
-    def raise_any(self, file: str) -> None:
+    def _keep(self, mistake: Mistake) -> None:
+        self.found.append(mistake)
+        if len(self.found) == _MOST:
+            self.raise_any()
+
+    def raise_any(self) -> None:
         """Raise all that were found.
 
         Raises:
             InputError: one line per mistake, in the order of the file, the command line's last.
         """
         if self.found:
-            raise InputError(report(file, self.found))
+            raise InputError(report(self.file, self.found))
 
 
-def report(file: str, mistakes: Iterable[Mistake]) -> str:
+def report(file: str, mistakes: Sequence[Mistake]) -> str:
     """One line per mistake, in the order of the file, the command line's last."""
     ordered = sorted(mistakes, key=lambda m: (m.place.option != "", m.place.line))
     lines = list(dict.fromkeys(line(file, m.place, m.path, m.text) for m in ordered))
     if len(lines) > _LINES:
-        lines[_LINES:] = [f"{cleaned(file)}: {len(lines) - _LINES} more mistakes."]
+        at_least = "at least " if len(mistakes) >= _MOST else ""
+        lines[_LINES:] = [f"{cleaned(file)}: {at_least}{len(lines) - _LINES} more mistakes."]
     return "\n".join(lines)
 
 
@@ -155,9 +168,12 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The name that was probably meant: one that begins with `name`, or looks alike."""
     # A long name has no near neighbour, and difflib takes its time to say so.
-    if len(name) > _SHOWN:
-        return None
-    known, written = list(known), name.lower()
+    return _nearest(name.lower(), tuple(known)) if len(name) <= _SHOWN else None
+
+
+@lru_cache
+def _nearest(written: str, known: tuple[str, ...]) -> str | None:
+    # Asked more than once of one name, 0.1 to 0.3 ms each time, and a file may hold thousands.
     begun = [word for word in known if len(written) > 1 and word.startswith(written)]
     near = sorted(begun, key=len) or get_close_matches(written, known, 1, 0.6)
     return near[0] if near else None

@@ -21,12 +21,13 @@ from cnnsearch.config.mistakes import (
     suggestion,
 )
 from cnnsearch.config.rules import Reading, check_rules, meant, notes
-from cnnsearch.config.sections import Section, Top, is_study_name, study_name
+from cnnsearch.config.sections import Section, Top, study_name
 from cnnsearch.config.settings import placed_in, with_settings
 from cnnsearch.config.space_section import read_space
 from cnnsearch.config.stages_counts import check_counts, number_of_points
 from cnnsearch.config.stages_section import Stage, read_stages
 from cnnsearch.errors import InputError
+from cnnsearch.records import is_study_name
 from cnnsearch.space import Space
 
 _STORED = "the study's config"
@@ -56,14 +57,14 @@ def load_with_notes(
         root = read_file(Path(path))
     except Mistake as mistake:
         raise InputError(report(file, [mistake])) from None
-    mistakes = Mistakes()
-    root = with_settings(root, sets, file, mistakes)
+    mistakes = Mistakes(file)
+    root = with_settings(root, sets, mistakes)
     if "study" not in root.value:
         root = _with_study(root, Path(path).stem, mistakes)
     written = root
     if trials is not None:
         root = _with_trials(root, trials, mistakes)
-    config = _config(root, file, mistakes, any_size=trials is not None)
+    config = _config(root, mistakes, any_size=trials is not None)
     return config, [line(file, *note) for note in notes(written, config)]
 
 
@@ -77,11 +78,11 @@ def from_plain(plain: Mapping[str, Any], what: str = _STORED) -> Config:
         InputError: it does not fit, as with a config of another version of the program.
     """
     root = items(dict(plain), Place())
-    mistakes = Mistakes()
+    mistakes = Mistakes(what)
     if "study" not in root.value:
         mistakes.add(root.place, "study", "is missing.")
     # How many points of a grid were asked for is not stored with it.
-    return _config(root, what, mistakes, any_size=True)
+    return _config(root, mistakes, any_size=True)
 
 
 def with_values(config: Config, values: Mapping[str, Any], what: str = "") -> Config:
@@ -104,7 +105,7 @@ def with_values(config: Config, values: Mapping[str, Any], what: str = "") -> Co
     return from_plain(plain, what)
 
 
-def _config(root: Item, file: str, mistakes: Mistakes, any_size: bool) -> Config:
+def _config(root: Item, mistakes: Mistakes, any_size: bool) -> Config:
     _check_names(root, mistakes)
     root, stages = _with_stages(root, mistakes)
     top = _fields("", root, mistakes)
@@ -122,13 +123,15 @@ def _config(root: Item, file: str, mistakes: Mistakes, any_size: bool) -> Config
         if space is not None or name != "search"
     }
     tops = Top.model_construct(**{"study": "", **top}).model_dump()
+    if space is None:
+        tops["fuse"] = "auto"  # as of a trial's single run: there is nothing to fuse it with
     config = Config(**{**tops, **built}, space=space, stages=stages)
     # A stage runs as many points of a grid as it says.
     any_size = any_size or (bool(stages) and stages[0].trials is not None)
     check_rules(Reading(root, config, _wrong(root, sections, space), any_size), mistakes)
     if not mistakes.found:
         _check_stages(root, config, mistakes)
-    mistakes.raise_any(file)
+    mistakes.raise_any()
     return config
 
 
@@ -286,7 +289,7 @@ def placed(path: str | Path, sets: Sequence[str], message: str) -> str:
     """
     file = str(path)
     try:
-        root = with_settings(read_file(Path(path)), sets, file, Mistakes())
+        root = with_settings(read_file(Path(path)), sets, Mistakes(file))
     except Mistake:
         return message
     return "\n".join(_placed_line(root, file, line) for line in message.splitlines())

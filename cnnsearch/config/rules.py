@@ -89,6 +89,8 @@ def notes(root: Item, config: Config) -> Iterator[tuple[Place, str, str]]:
     """(place, path, text) of what is written without effect."""
     yield from _overridden(root, config)
     yield from _about_checkpoints(root, config)
+    if config.space is None and "fuse" in root.value:
+        yield root.value["fuse"].place, "fuse", "is not used: a single run is trained alone."
     search = root.value.get("search")
     if config.search is None or search is None or not isinstance(search.value, dict):
         return

@@ -15,9 +15,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from cnnsearch import catalog
+from cnnsearch.records import STUDY_NAME, is_study_name
 from cnnsearch.rows import Row
-
-STUDY_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 
 class Section(BaseModel):
@@ -108,11 +107,6 @@ def _check_study(text: str) -> str:
             f"digit and has at most 64 characters. Write study: {study_name(text)}."
         )
     return text
-
-
-def is_study_name(text: str) -> bool:
-    """Whether a study can have this name."""
-    return re.fullmatch(STUDY_NAME, text) is not None
 
 
 def study_name(text: str) -> str:

@@ -10,11 +10,11 @@ from cnnsearch.config.fields import OWNER, SEARCHABLE, SECTIONS, fit, path_of
 from cnnsearch.config.mistakes import Mistake, Mistakes, Place, inline, shown, suggestion
 
 
-def with_settings(root: Item, sets: Sequence[str], file: str, mistakes: Mistakes) -> Item:
+def with_settings(root: Item, sets: Sequence[str], mistakes: Mistakes) -> Item:
     """The file's content with the command line's values put in their places."""
     for name, value in _settings(sets, mistakes):
         with mistakes.gathering():
-            _check_space(root, name, value, file)
+            _check_space(root, name, value, mistakes.file)
             root = placed_in(root, name, value)
     return root
 
@@ -25,12 +25,12 @@ def values_of(sets: Sequence[str]) -> dict[str, Any]:
     Raises:
         InputError: an unknown name, or a value that does not fit.
     """
-    mistakes, found = Mistakes(), {}
+    mistakes, found = Mistakes(""), {}
     for name, value in _settings(sets, mistakes):
         with mistakes.gathering():
             fit(name, value, "")
             found[name] = value.plain()
-    mistakes.raise_any("")
+    mistakes.raise_any()
     return found
 
 

@@ -11,6 +11,7 @@ from cnnsearch.config.fields import (
     OWNER,
     SEARCHABLE,
     fit,
+    fits,
     identity,
     number_kind,
     path_of,
@@ -152,10 +153,7 @@ def _common_kind(entry: _Entry, item: Item) -> str | None:
     """The kind of the first value that fits the field, else of the first value."""
     kinds = [_kind(choice.value) for choice in item.value]
     for kind, choice in zip(kinds, item.value, strict=True):
-        trial = Mistakes()
-        with trial.gathering():
-            fit(entry.name, choice, entry.path)
-        if not trial.found:
+        if fits(entry.name, choice):
             return kind
     return next((kind for kind in kinds if kind is not None), None)
 

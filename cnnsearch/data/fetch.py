@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import http.client
+import io
 import shutil
 import ssl
 import tarfile
@@ -18,7 +19,7 @@ import urllib.error
 import urllib.request
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cnnsearch.data.images import Say
@@ -27,6 +28,8 @@ from cnnsearch.errors import DataError
 
 _CHUNK = 1 << 18
 _TIMEOUT_SECONDS = 30
+# Of a download, and of an archive unpacked: the largest hold 190 MB.
+MAX_BYTES = 1 << 29
 # Not OSError as a whole: a full disk is no failure of the network.
 _BROKEN_OFF = (
     urllib.error.URLError,
@@ -35,6 +38,44 @@ _BROKEN_OFF = (
     TimeoutError,
     ssl.SSLError,
 )
+
+
+class _TooMuchError(Exception):
+    """A stream gives more than any data set holds."""
+
+
+# tarfile meets a broken header with almost any of these.
+_NO_ARCHIVE = (
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+    _TooMuchError,
+)
+
+
+class _Capped(io.RawIOBase):
+    """A stream of at most `MAX_BYTES`: a bomb fills neither the disk nor the memory."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__()
+        self._stream = stream
+        self._left = MAX_BYTES
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As of a file; with an error where there is more.
+
+        Raises:
+            _TooMuchError: more than `MAX_BYTES` were given.
+        """
+        chunk: bytes = self._stream.read(size)
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise _TooMuchError(f"it holds more than {MAX_BYTES >> 20} MiB")
+        return chunk
 
 
 @dataclass(frozen=True)
@@ -138,9 +179,10 @@ def _complete(archive: Archive, draft: Path, target: Target, say: Say) -> None:
     unpacked.mkdir(exist_ok=True)
     try:
         _unpack(here, unpacked)
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+    except _NO_ARCHIVE as error:
+        reason = " ".join(str(error).split())
         raise DataError(
-            f"data.name: {archive.name} of {name} cannot be unpacked: {error}."
+            f"data.name: {archive.name} of {name} cannot be unpacked: {reason}."
             " Unpack it by hand, or get the data elsewhere."
         ) from error
     for path, md5 in archive.files:
@@ -161,7 +203,7 @@ def _download(archive: Archive, file: Path, target: Target, say: Say) -> None:
             reasons.append(f"{url}: HTTP status {error.code}")
             error.close()
             continue
-        except _BROKEN_OFF as error:
+        except (*_BROKEN_OFF, _TooMuchError) as error:
             reasons.append(f"{url}: {getattr(error, 'reason', error)}")
             continue
         if got == archive.md5:
@@ -186,7 +228,8 @@ def _fetch(url: str, target: Path) -> str:
         target.open("wb") as file,
         progress(target.name, response.length, of_bytes=True) as advance,
     ):
-        while chunk := response.read(_CHUNK):
+        capped = _Capped(response)
+        while chunk := capped.read(_CHUNK):
             file.write(chunk)
             digest.update(chunk)
             advance(len(chunk))
@@ -196,13 +239,27 @@ def _fetch(url: str, target: Path) -> str:
 def _unpack(archive: Path, target: Path) -> None:
     """Unpack an archive whose checksum was right; no member can leave the target folder."""
     if archive.name.endswith((".tar.gz", ".tgz")):
-        with tarfile.open(archive, "r:gz") as tar:
-            tar.extractall(target, filter="data")
+        with gzip.open(archive) as source, tarfile.open(fileobj=_Capped(source), mode="r|") as tar:
+            for member in tar:
+                _check_member(member)
+                tar.extract(member, target, filter="data")
     elif archive.suffix == ".gz":
         with gzip.open(archive) as source, (target / archive.stem).open("wb") as file:
-            shutil.copyfileobj(source, file, _CHUNK)
+            shutil.copyfileobj(_Capped(source), file, _CHUNK)
     else:
         shutil.copyfile(archive, target / archive.name)
+
+
+def _check_member(member: tarfile.TarInfo) -> None:
+    """Refuse whatever is no plain file or folder below the archive's own.
+
+    tarfile's filter alone lets a chain of links out before Python 3.11.13 (CVE-2025-4517).
+    """
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts:
+        raise tarfile.TarError(f"{member.name!r} lies outside of it")
+    if member.issparse() or not (member.isreg() or member.isdir()):
+        raise tarfile.TarError(f"{member.name!r} is neither a file nor a folder")
 
 
 def md5_of(path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from cnnsearch.render import output
 from cnnsearch.render.output import Line
-from cnnsearch.render.text import defused, exact, one_line, value_text
+from cnnsearch.render.text import defused, exact, one_line, plain_markdown, value_text
 
 GAP = 2
 # Below so many columns a reason is more readable on a line of its own.
@@ -85,7 +85,8 @@ def csv_text(table: Table) -> str:
     writer.writerow(defused(one_line(column.name)) for column in table.columns)
     for row in table.rows:
         writer.writerow(
-            defused(column.export(value)) for column, value in zip(table.columns, row, strict=True)
+            defused(one_line(column.export(value)))
+            for column, value in zip(table.columns, row, strict=True)
         )
     return text.getvalue()
 
@@ -98,7 +99,7 @@ def markdown_text(table: Table) -> str:
         *_shown(table),
     ]
     return "".join(
-        "| " + " | ".join(one_line(cell).replace("|", "\\|") for cell in line) + " |\n"
+        "| " + " | ".join(plain_markdown(one_line(cell)) for cell in line) + " |\n"
         for line in lines
     )
 

@@ -23,6 +23,10 @@ _CONTROLS = re.compile(
     r"|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"  # bidi: can show a text in another order
     r"|[\u2028\u2029\ufeff]"
 )
+# OWASP's list, the wide forms included, which a spreadsheet may take for the narrow ones.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+# A bar ends a cell; code, links, pictures and HTML are no part of a table of ours.
+_MARKDOWN = re.compile(r"[\\|`<]|(?<=\])\(")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 
 MISSING = "-"
@@ -119,14 +123,22 @@ def strict(value: Any) -> Any:
 
 
 def defused(cell: str) -> str:
-    """A CSV cell that no spreadsheet takes for a formula (a leading = + - @, but not a number)."""
-    if not cell.startswith(("=", "+", "-", "@")):
+    """A CSV cell that no spreadsheet takes for a formula: it begins with an apostrophe instead.
+
+    Numbers stay as they are.
+    """
+    if not cell.startswith(_FORMULA):
         return cell
     try:
         float(cell)
     except ValueError:
         return "'" + cell
     return cell
+
+
+def plain_markdown(cell: str) -> str:
+    """A cell of a Markdown table that reads as it is written."""
+    return _MARKDOWN.sub(r"\\\g<0>", cell)
 
 
 def seconds_text(seconds: float | None) -> str:

@@ -6,6 +6,7 @@ package is the same for both.
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -119,9 +120,21 @@ def backend(storage: str) -> Backend:
 
 def failure(place: Backend, error: BaseException, advice: str = "") -> CnnsearchError:
     """What a database says, in one line: gone, which may pass, or broken."""
-    passing = isinstance(error, OperationalError | InterfaceError) or (
-        isinstance(error, DBAPIError) and error.connection_invalidated
+    reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+    # What is not there, or no text, comes as an OperationalError of SQLite too.
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    broken = code == sqlite3.SQLITE_ERROR or reason.startswith("Could not decode")
+    passing = not broken and (
+        isinstance(error, OperationalError | InterfaceError)
+        or (isinstance(error, DBAPIError) and error.connection_invalidated)
     )
     kind = StorageGoneError if passing else CnnsearchError
-    reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
     return kind(f"--storage: {place.shown}: {reason}{advice}")
+
+
+def damaged(place: Backend, error: Exception) -> CnnsearchError:
+    """What is stored is not as cnnsearch writes it, in one line."""
+    return CnnsearchError(
+        f"--storage: {place.shown}: damaged: {error}. Take a copy from before, or start anew with "
+        "another file."
+    )

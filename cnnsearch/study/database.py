@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import optuna
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import DBAPIError
 
-from cnnsearch.study.backends import backend, failure
+from cnnsearch.study.backends import backend, damaged, failure
+from cnnsearch.study.stored import DamagedError
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -27,6 +29,8 @@ def open_storage(storage: str) -> RDBStorage:
     try:
         with place.exclusively():  # making the tables is no transaction
             database = RDBStorage(place.url(), engine_kwargs=place.arguments(create=True))
+    except UnicodeDecodeError as error:  # SQLite repeats what it cannot read
+        raise damaged(place, error) from error
     except (DBAPIError, sqlite3.DatabaseError, OSError, RuntimeError) as error:
         raise failure(place, error) from error
     place.prepare(database.engine)
@@ -75,3 +79,8 @@ def told(storage: str) -> Iterator[None]:
         cause = error.__cause__ if isinstance(error, StorageInternalError) else error
         advice = ". What was stored so far is kept; mend it, run again."
         raise failure(backend(storage), cause or error, advice) from error
+    except DuplicatedStudyError as error:  # it is absent, as its owner has seen
+        orphans = DamagedError("there are rows of a study that is not there")
+        raise damaged(backend(storage), orphans) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:  # Optuna reads all of all trials
+        raise damaged(backend(storage), error) from error

@@ -7,7 +7,6 @@ Optuna.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,11 +20,12 @@ from sqlalchemy.exc import DBAPIError
 from cnnsearch import ranking
 from cnnsearch.errors import InputError
 from cnnsearch.objective import DIRECTIONS
-from cnnsearch.records import EpochResult, State, StudySummary, Trial
-from cnnsearch.study import attributes
-from cnnsearch.study.backends import backend, failure
+from cnnsearch.records import EpochResult, State, StudySummary, Trial, is_study_name
+from cnnsearch.study import attributes, stored, versions
+from cnnsearch.study.backends import Backend, backend, damaged, failure
 from cnnsearch.study.lock import is_held
 from cnnsearch.study.states import state_of
+from cnnsearch.study.stored import DamagedError
 
 TABLES_VERSION = "v3.2.0.a"
 COORDINATOR_DIED = "its coordinator died"
@@ -81,14 +81,14 @@ def summaries(storage: str) -> list[StudySummary]:
 def summary(storage: str, name: str) -> StudySummary:
     """One study, by its full name."""
     with _connection(storage) as connection:
-        attrs = dict(_studies(connection))[name] if connection else {}
+        attrs = _attributes(connection, name)
         return _summary(name, attrs, _trials(storage, name, connection))
 
 
 def summary_and_trials(storage: str, name: str) -> tuple[StudySummary, list[Trial]]:
     """One study, by its full name, and all its attempts, of one moment."""
     with _connection(storage) as connection:
-        attrs = dict(_studies(connection))[name] if connection else {}
+        attrs = _attributes(connection, name)
         found = _trials(storage, name, connection)
         return _summary(name, attrs, found), found
 
@@ -151,19 +151,42 @@ def _connection(storage: str) -> Iterator[sqlalchemy.Connection | None]:
     engine = sqlalchemy.create_engine(place.url(), **place.arguments(create=False))
     try:
         with engine.connect() as connection:
-            # Without tables it is a file that somebody has touched, or a creation cut short.
-            there = sqlalchemy.inspect(connection).has_table("studies")
-            yield connection if there else None
+            yield connection if _has_tables(connection, place) else None
     except DBAPIError as error:
         raise failure(place, error) from error
+    except (DamagedError, UnicodeDecodeError) as error:  # SQLite repeats what it cannot read
+        raise damaged(place, error) from error
     finally:
         engine.dispose()
+
+
+def _has_tables(connection: sqlalchemy.Connection, place: Backend) -> bool:
+    """Whether there is something to read.
+
+    Without tables it is a file that somebody has touched, or a creation cut short: the version is
+    written last.
+
+    Raises:
+        InputError: the tables are of a version that the installed Optuna does not read. It is not
+            asked itself: it would add its own tables to them first.
+    """
+    version = _version(connection)
+    if version not in (None, TABLES_VERSION):
+        versions.check(place, str(version))
+    if sqlalchemy.inspect(connection).has_table("studies"):
+        return True
+    if version is not None:
+        raise DamagedError("the table studies is missing")
+    return False
 
 
 def _studies(
     connection: sqlalchemy.Connection, every: bool = False
 ) -> list[tuple[str, dict[str, Any]]]:
-    """Name and attributes of each study, in the order they were made."""
+    """Name and attributes of each study, in the order they were made.
+
+    Without those whose names cnnsearch gives to none: they become names of files.
+    """
     rows = connection.execute(
         sqlalchemy.text(
             "SELECT s.study_name, a.key, a.value_json FROM studies s"
@@ -174,13 +197,23 @@ def _studies(
     for name, key, value in rows:
         attrs = found.setdefault(name, {})
         if key is not None:
-            attrs[key] = json.loads(value)
-    return [(name, attrs) for name, attrs in found.items() if every or attributes.CONFIG in attrs]
+            attrs[key] = stored.of_study(key, value)
+    ours = [name for name in found if every or attributes.CONFIG in found[name]]
+    return [(n, found[n]) for n in ours if isinstance(n, str) and is_study_name(n)]
+
+
+def _attributes(connection: sqlalchemy.Connection | None, name: str) -> dict[str, Any]:
+    """Those of a study that was there a moment ago."""
+    found = dict(_studies(connection)) if connection else {}
+    if name not in found:
+        raise InputError(f"study {name} is gone.")
+    return found[name]
 
 
 def _summary(name: str, attrs: Mapping[str, Any], trials: Sequence[Trial]) -> StudySummary:
     config = attrs[attributes.CONFIG]
-    direction = DIRECTIONS[config["search"]["objective"]]
+    with stored.whole(f"the config of study {name}"):
+        direction = DIRECTIONS[config["search"]["objective"]]
     best = ranking.best(trials, direction)
     starts = [trial.started for trial in trials if trial.started is not None]
     ends = [trial.started + (trial.seconds or 0.0) for trial in trials if trial.started is not None]
@@ -224,14 +257,14 @@ def _trials(
 
 def _marks(connection: sqlalchemy.Connection, name: str) -> Mapping[str, Any]:
     """What users said of the study's trials, by their numbers as texts."""
-    stored = connection.execute(
+    marks = connection.execute(
         sqlalchemy.text(
             "SELECT a.value_json FROM study_user_attributes a"
             " JOIN studies s ON s.study_id = a.study_id WHERE s.study_name = :name AND a.key = :key"
         ),
         {"name": name, "key": attributes.MARKS},
     ).scalar()
-    return {} if stored is None else dict(json.loads(stored))
+    return {} if marks is None else dict(stored.of_study(attributes.MARKS, marks))
 
 
 def _version(connection: sqlalchemy.Connection) -> str | None:
@@ -263,11 +296,11 @@ def _rows(
         trials = trials.bindparams(sqlalchemy.bindparam("numbers", expanding=True))
         attrs = attrs.bindparams(sqlalchemy.bindparam("numbers", expanding=True))
         bound["numbers"] = list(numbers)
-    stored: dict[int, dict[str, Any]] = {}
+    found: dict[int, dict[str, Any]] = {}
     for trial_id, key, value in connection.execute(attrs, {**bound, "keys": list(keys)}):
-        stored.setdefault(trial_id, {})[key] = json.loads(value)
+        found.setdefault(trial_id, {})[key] = stored.of_trial(key, value)
     for trial_id, number, state, value in connection.execute(trials, bound):
-        yield number, state, value, attributes.unfolded(stored.get(trial_id, {}))
+        yield number, state, value, attributes.unfolded(found.get(trial_id, {}))
 
 
 def _rows_through_optuna(
@@ -283,12 +316,24 @@ def _rows_through_optuna(
         for found in database.get_all_trials(study_id, deepcopy=False):
             if numbers is None or found.number in numbers:
                 values = found.values  # `.value` of a pruned trial would be its last report
-                attrs = {key: value for key, value in found.user_attrs.items() if key in keys}
+                attrs = {
+                    key: stored.checked_of_trial(key, value)
+                    for key, value in found.user_attrs.items()
+                    if key in keys
+                }
                 value = values[0] if values else None
                 yield found.number, found.state.name, value, attributes.unfolded(attrs)
 
 
 def _trial(row: Row, owned: bool) -> Trial:
+    if not stored.is_row(row):
+        raise DamagedError(f"a trial has the number {row[0]!r:.40}, state {row[1]!r:.40} and value"
+                           f" {row[2]!r:.40}")  # fmt: skip
+    with stored.whole(f"trial {row[0]}"):
+        return _whole_trial(row, owned)
+
+
+def _whole_trial(row: Row, owned: bool) -> Trial:
     number, optuna_state, value, attrs = row
     result = attrs.get(attributes.RESULT)
     state = state_of(optuna_state, result, owned)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import AbstractContextManager
 from functools import partial
@@ -27,7 +28,10 @@ class Sqlite:
 
     def __init__(self, path: str) -> None:
         """Resolve the path, so that one file has one lock however it is spelt."""
-        self.path = Path(path).expanduser().resolve()
+        try:
+            self.path = Path(path).expanduser().resolve()
+        except RuntimeError as error:  # of a loop of links, or of ~ without a home
+            raise InputError(f"--storage: {path}: {error}. Write another path.") from error
         self.shown = str(self.path)
 
     def exists(self) -> bool:
@@ -60,7 +64,7 @@ class Sqlite:
         Args:
             mode: SQLite's: "rw" cannot create the file, "rwc" can.
         """
-        uri = f"file:{quote(str(self.path))}?mode={mode}"
+        uri = f"file:{quote(os.fsencode(self.path))}?mode={mode}"
         return sqlite3.connect(uri, uri=True, timeout=_PATIENCE_S, check_same_thread=False)
 
     def prepare(self, engine: sqlalchemy.Engine) -> None:
