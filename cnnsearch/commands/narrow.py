@@ -269,10 +269,11 @@ def _run(
     from dataclasses import replace
 
     from cnnsearch.commands import searching
+    from cnnsearch.commands.workers import LocalWorkers
 
-    request = searching.read_request(str(path), None, None, (), storage, jobs, None, None)
+    request = searching.read_request(str(path), None, None, (), storage)
     again = _run_words(path, [*options, *([] if jobs is None else ["-j", str(jobs)])])
-    found = searching.run(replace(request, again=again))
+    found = searching.run(replace(request, workers=LocalWorkers(jobs), again=again))
     return found.code, searching.document(found)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -36,17 +35,12 @@ if TYPE_CHECKING:
 def command(
     file: str,
     trials: int | None,
-    jobs: int | None,
     name: str | None,
     sets: tuple[str, ...],
     storage: str,
-    timeout: str | None,
-    trial_timeout: str | None,
-    storage_patience: str,
-    retry: str | None,
     dry_run: bool,
     as_json: bool,
-    **ray: Any,
+    **how: Any,
 ) -> int:
     """Run the search that FILE describes, or continue it.
 
@@ -74,20 +68,13 @@ def command(
     \b
     Examples:
       cnnsearch run configs/digits.yaml -n 20 -j 2 -S epochs=5
-      cnnsearch run cifar.yaml --ray --ray-address 10.0.0.1:6379 --gpus-per-trial 0.25
+      cnnsearch run cifar.yaml --ray --ray-address 10.0.0.1:6379 -j 8
     """
     from cnnsearch.commands import chain, searching
     from cnnsearch.render import output
 
-    request = searching.read_request(file, trials, name, sets, storage, jobs, timeout, retry)
-    request = replace(
-        request,
-        workers=searching.workers_of(request.config, jobs, **ray),
-        patience_s=searching.seconds("--storage-patience", storage_patience),
-        trial_timeout_s=(
-            None if trial_timeout is None else searching.seconds("--trial-timeout", trial_timeout)
-        ),
-    )
+    request = searching.read_request(file, trials, name, sets, storage)
+    request = searching.with_options(request, **how)
     if dry_run:
         return _say_what_would_run(request, as_json)
     if request.config.stages:

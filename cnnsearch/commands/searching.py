@@ -82,11 +82,8 @@ def read_request(
     name: str | None,
     sets: Sequence[str],
     storage: str,
-    jobs: int | None = None,
-    timeout: str | None = None,
-    retry: str | None = None,
 ) -> Request:
-    """Read and check a file with what the command line says."""
+    """Read and check a file with what the command line says of it."""
     if name is not None and not is_study_name(name):
         raise InputError(f"--name: {name!r} is no study name. Write --name {study_name(name)}.")
     config = load(file, [*sets, f"study={name}"] if name is not None else sets, trials)
@@ -94,12 +91,31 @@ def read_request(
         raise InputError(
             f"{file}: has no space, so this is a single run. Write cnnsearch train {file}."
         )
-    timeout_s = config.search.timeout if timeout is None else seconds("--timeout", timeout)
     count = planned(config, trials)
-    retries = retry == "failed"
-    workers = LocalWorkers(jobs)
-    return Request(
-        file, sets, storage, config, count, workers, timeout_s=timeout_s, retry_failed=retries
+    return Request(file, sets, storage, config, count, timeout_s=config.search.timeout)
+
+
+def with_options(
+    request: Request,
+    jobs: int | None,
+    timeout: str | None,
+    trial_timeout: str | None,
+    storage_patience: str,
+    retry: str | None,
+    **ray: Any,
+) -> Request:
+    """With what the command line says of how the search is to run."""
+    given: dict[str, Any] = {}
+    if timeout is not None:
+        given["timeout_s"] = seconds("--timeout", timeout)
+    if trial_timeout is not None:
+        given["trial_timeout_s"] = seconds("--trial-timeout", trial_timeout)
+    return replace(
+        request,
+        workers=workers_of(request.config, jobs, **ray),
+        patience_s=seconds("--storage-patience", storage_patience),
+        retry_failed=retry == "failed",
+        **given,
     )
 
 
