@@ -154,9 +154,9 @@ def test_a_head_that_is_silent(cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_cluster_elsewhere_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    monkeypatch.setattr(clusters, "_with_token", lambda: False)
     for here in (None, "auto", "127.0.0.1:6379", "localhost:6379", "[::1]:6379"):
         assert clusters.warning(here) is None
-    assert "RAY_AUTH_MODE=token" in (clusters.warning("192.0.2.77:6379") or "")
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    assert "~/.ray/auth_token" in (clusters.warning("192.0.2.77:6379") or "")
+    monkeypatch.setattr(clusters, "_with_token", lambda: True)
     assert clusters.warning("192.0.2.77:6379") is None

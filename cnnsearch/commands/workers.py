@@ -129,10 +129,10 @@ class RayWorkers:
         """See `Workers`."""
         from cnnsearch.executors.cluster import Cluster, Share, warning
 
+        self._cluster = Cluster(self.address, Share(self.cpus, self.gpus))
         told = warning(self.address)
         if told:
             say(told)
-        self._cluster = Cluster(self.address, Share(self.cpus, self.gpus))
         try:
             yield
         finally:

@@ -263,15 +263,24 @@ def warning(address: str | None) -> str | None:
     """What there is to say of a cluster elsewhere that anyone may use: it runs any code it is sent.
 
     Args:
-        address: see `Cluster`.
+        address: see `Cluster`, which is connected by now.
     """
     host = (address or "").rpartition(":")[0].strip("[]")
-    if not host or _is_here(host) or os.environ.get("RAY_AUTH_MODE") == "token":
+    if not host or _is_here(host) or _with_token():
         return None
     return (
         f"--ray-address: {address} is used without a token: whoever reaches its ports can run "
-        "programs there. Set RAY_AUTH_MODE=token on all nodes and here, see Ray's guide."
+        "programs there. Run ray get-auth-token --generate before ray start, and copy "
+        "~/.ray/auth_token to all nodes and here."
     )
+
+
+def _with_token() -> bool:
+    try:
+        from ray._private.authentication.authentication_utils import is_token_auth_enabled
+    except ImportError:  # of Ray's own, which may move
+        return os.environ.get("RAY_AUTH_MODE") == "token"
+    return bool(is_token_auth_enabled())
 
 
 def _is_here(host: str) -> bool:
