@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import sqlalchemy
@@ -29,19 +30,30 @@ def _version(programs: Path) -> float:
 class Server:
     """Runs between `start` and `stop`; as root it runs as the user postgres, or nobody."""
 
-    def __init__(self, programs: Path, port: int | None = None) -> None:
+    def __init__(
+        self,
+        programs: Path,
+        port: int | None = None,
+        address: str = "127.0.0.1",
+        within: Sequence[str] = (),
+    ) -> None:
         """Make an empty cluster.
 
         Args:
-            port: on 127.0.0.1, beside the socket.
+            port: at `address`, beside the socket.
+            within: what its commands begin with, to run elsewhere.
         """
         self._programs = programs
         self._port = port
+        self._address = address
+        self._within = within
         self.folder = Path(tempfile.mkdtemp(prefix="cnnsearch-pg-", dir="/tmp"))
         self._user = _other_user() if os.getuid() == 0 else None
         if self._user is not None:
             shutil.chown(self.folder, self._user)
         self._call("initdb", "-D", self._data, "-U", "tester", "-A", "trust", "--no-sync")
+        with (self.folder / "data" / "pg_hba.conf").open("a", encoding="utf-8") as rules:
+            rules.write(f"host all all {address}/24 trust\n")
 
     @property
     def _data(self) -> str:
@@ -49,7 +61,7 @@ class Server:
 
     def start(self) -> None:
         """Let it serve."""
-        where = f"-k {self.folder} -c listen_addresses='{'127.0.0.1' if self._port else ''}'"
+        where = f"-k {self.folder} -c listen_addresses='{self._address if self._port else ''}'"
         where += f" -p {self._port}" if self._port else ""
         log = str(self.folder / "log")
         self._call("pg_ctl", "-D", self._data, "-l", log, "-w", "-o", where, "start")
@@ -79,6 +91,7 @@ class Server:
         command = [str(self._programs / program), *words]
         if self._user is not None:
             command = ["runuser", "-u", self._user, "--", *command]
+        command = [*self._within, *command]
         null = subprocess.DEVNULL
         subprocess.run(command, check=True, cwd=self.folder, stdout=null, stderr=null)
 

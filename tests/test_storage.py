@@ -8,10 +8,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from optuna.storages import BaseStorage, RDBStorage
@@ -138,6 +140,34 @@ def test_a_study_has_one_owner(storage: str) -> None:
         while not lock.acquire():  # the server sees the end of a connection a moment later
             pass
     lock.release()
+
+
+def test_an_owner_that_the_server_did_not_hear_of_again(postgres: str) -> None:
+    """After a cut the server knows the old session still, and the new one is not refused."""
+    lock, other = StudyLock(postgres, "digits"), StudyLock(postgres, "digits")
+    assert lock.acquire()
+    inner: Any = lock._lock
+    unheard, inner._connection = inner._connection, backend(postgres).arguments(True)["creator"]()
+    inner._connection.close()
+    assert lock.keep()
+    assert not other.acquire()
+    lock.release()
+    unheard.close()
+
+
+def test_a_storage_that_is_gone_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Optuna would try five times to begin a trial."""
+    monkeypatch.setattr(sqlite, "_PATIENCE_S", 0.1)
+    study, waiting = begun(str(tmp_path / "studies.db"), digits_config())
+    with closing(sqlite3.connect(tmp_path / "studies.db", isolation_level=None)) as locking:
+        locking.execute("BEGIN EXCLUSIVE")
+        began = time.monotonic()
+        with pytest.raises(StorageGoneError, match="locked"):
+            study.begin(waiting[0])
+        assert time.monotonic() - began < 0.5
+    study.release()
 
 
 def test_the_verbs(storage: str, tmp_path: Path, capsys: Capture) -> None:

@@ -8,12 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import optuna
+import sqlalchemy
 from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import DBAPIError
 
-from cnnsearch.study.backends import backend, damaged, failure
+from cnnsearch.errors import StorageGoneError
+from cnnsearch.study.backends import Backend, backend, damaged, failure
 from cnnsearch.study.stored import DamagedError
+
+_ADVICE = ". What was stored so far is kept; mend it, run again."
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -34,7 +38,24 @@ def open_storage(storage: str) -> RDBStorage:
     except (DBAPIError, sqlite3.DatabaseError, OSError, RuntimeError) as error:
         raise failure(place, error) from error
     place.prepare(database.engine)
+    _tell_at_once(database.engine, place)
     return database
+
+
+def _tell_at_once(engine: sqlalchemy.Engine, place: Backend) -> None:
+    """Tell of a storage that is gone by an exception that Optuna does not know.
+
+    Of its own it tries five times to create a trial: 28 s where a server could not be reached, five
+    minutes where a file was locked, and nothing else is done meanwhile.
+    """
+
+    @sqlalchemy.event.listens_for(engine, "handle_error")
+    def tell(context: sqlalchemy.ExceptionContext) -> None:
+        error = context.sqlalchemy_exception
+        if error is not None and not context.is_pre_ping:
+            found = failure(place, error, _ADVICE)
+            if isinstance(found, StorageGoneError):
+                raise found from error
 
 
 @contextmanager
@@ -69,16 +90,15 @@ def told(storage: str) -> Iterator[None]:
     """Errors of the database in one line that names it.
 
     Raises:
-        StorageGoneError: the server is gone, the disk is full, the file is locked for more than a
-            minute or read-only: what may pass.
+        StorageGoneError: the server is gone, the disk is full, the file is locked for more than ten
+            seconds or read-only: what may pass.
         CnnsearchError: it is broken.
     """
     try:
         yield
     except (StorageInternalError, DBAPIError) as error:
         cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-        advice = ". What was stored so far is kept; mend it, run again."
-        raise failure(backend(storage), cause or error, advice) from error
+        raise failure(backend(storage), cause or error, _ADVICE) from error
     except DuplicatedStudyError as error:  # it is absent, as its owner has seen
         orphans = DamagedError("there are rows of a study that is not there")
         raise damaged(backend(storage), orphans) from error

@@ -14,13 +14,14 @@ from sqlalchemy.exc import ArgumentError
 from cnnsearch.errors import CnnsearchError, InputError, StorageGoneError
 
 DRIVER = "postgresql+psycopg"
-# A cut cable is seen within 10 s; without these it blocked a writer for more than 40 s.
+# A cut cable is seen within 10 s, silence on a connection and then on the next one; without these
+# it blocked a writer for more than 40 s.
 _PATIENCE = {
-    "connect_timeout": 5,
+    "connect_timeout": 4,
     "keepalives_idle": 3,
     "keepalives_interval": 2,
     "keepalives_count": 3,
-    "tcp_user_timeout": 8000,
+    "tcp_user_timeout": 4000,
 }
 _OF_SERVER = {
     "tcp_keepalives_idle": 5,
@@ -28,7 +29,11 @@ _OF_SERVER = {
     "tcp_keepalives_count": 3,
     "tcp_user_timeout": 15000,
 }
+# The server sees within 20 s that a client is gone, and frees its locks; else in two hours.
+_WATCHED = " ".join(f"SET {name} = {value};" for name, value in _OF_SERVER.items())
 _POLL_S = 0.05
+# So long a session takes to end that was told to.
+_ENDING_S = 5.0
 
 
 class Postgres:
@@ -89,6 +94,13 @@ class Postgres:
     def prepare(self, engine: sqlalchemy.Engine) -> None:
         """See `Backend`. A coordinator alone writes its study: transactions begin as they do."""
 
+        @sqlalchemy.event.listens_for(engine, "connect")
+        def watched(connection: Any, _: Any) -> None:
+            connection.execute(_WATCHED)
+            connection.commit()
+
+        engine.dispose()  # connections from before the listener
+
     def exclusively(self) -> AbstractContextManager[object]:
         """See `Backend`."""
         return self._exclusively()
@@ -134,24 +146,24 @@ class PostgresLock:
         self._database = database
         self._key = _key(study)
         self._connection: Any = None
+        self._session: Any = None  # its number at the server, and its beginning
 
     def acquire(self, timeout_s: float) -> bool:
         """See `Lock`."""
-        deadline = time.monotonic() + timeout_s
         try:
             self._connection = self._connect()
-            while not self._try():
-                if time.monotonic() >= deadline:
-                    self.release()
-                    return False
-                time.sleep(_POLL_S)
+            taken = self._try(timeout_s)
         except self._database.error as reason:
             self.release()
             raise self._database.gone(reason) from reason
-        return True
+        if not taken:
+            self.release()
+        return taken
 
     def keep(self) -> bool:
-        """See `Lock`. A server that was started anew has forgotten it."""
+        """See `Lock`. A server that was started anew has forgotten it; one whose cable was cut may
+        not know yet that the session which held it is dead.
+        """
         error = self._database.error
         if self._connection is not None:
             with suppress(error):
@@ -160,7 +172,7 @@ class PostgresLock:
         self.release()
         try:
             self._connection = self._connect()
-            return self._try()
+            return self._try(_ENDING_S if self._end_former() else 0.0)
         except error as reason:
             raise self._database.gone(reason) from reason
 
@@ -172,16 +184,31 @@ class PostgresLock:
             self._connection = None
 
     def _connect(self) -> Any:
-        """A connection whose server sees within 20 s that this machine is gone, and frees the lock;
-        by its own settings it would take two hours."""
-        settings = " ".join(f"SET {name} = {value};" for name, value in _OF_SERVER.items())
         connection = self._database.connect(autocommit=True)
-        connection.execute(settings)
+        connection.execute(_WATCHED)
         return connection
 
-    def _try(self) -> bool:
-        taken = self._connection.execute("SELECT pg_try_advisory_lock(%s)", (self._key,))
-        return bool(taken.fetchone()[0])
+    def _end_former(self) -> bool:
+        """End the session that held the lock, where it is still there."""
+        ended = self._connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid = %s AND backend_start = %s",
+            self._session,
+        )
+        return ended.fetchone() is not None
+
+    def _try(self, timeout_s: float) -> bool:
+        """Take the lock, if not now then in so many seconds."""
+        deadline = time.monotonic() + timeout_s
+        question = "SELECT pg_try_advisory_lock(%s)"
+        while not self._connection.execute(question, (self._key,)).fetchone()[0]:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL_S)
+        # The number alone may be another session's, once the server was started anew.
+        question = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+        self._session = self._connection.execute(question).fetchone()
+        return True
 
 
 def _key(study: str) -> int:

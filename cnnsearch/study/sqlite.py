@@ -15,14 +15,15 @@ from filelock import FileLock, Timeout
 
 from cnnsearch.errors import InputError
 
-# So long a writer waits for the lock of another one.
-_PATIENCE_S = 60
+# So long a writer waits for the lock of another program, and stands still meanwhile; then the
+# storage is gone for now, and results wait while trials go on.
+_PATIENCE_S = 10
 
 
 class Sqlite:
     """The file, with the files of its locks beside it. See `Backend`.
 
-    Rollback journal, not WAL (SQLite 3.7.0 to 3.51.2 can corrupt WAL databases); a minute's wait
+    Rollback journal, not WAL (SQLite 3.7.0 to 3.51.2 can corrupt WAL databases); ten seconds' wait
     for the lock; BEGIN IMMEDIATE, so that what a transaction read still holds when it writes.
     """
 

@@ -1,0 +1,1 @@
+"""Faults made on purpose, and what must be true after each of them: `scripts/faults`."""
