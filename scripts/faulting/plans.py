@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from cnnsearch.space import point_key
@@ -61,10 +61,16 @@ def _plan(name: str, trials: int, search: str, like: Like, whole: Plan | None = 
     return Plan(name, text, trials, like, whole)
 
 
+def _slow(plan: Plan) -> Plan:
+    return replace(plan, text=plan.text.replace("epochs: 8", "epochs: 120"))
+
+
 PLAN = _plan("plan", 20, "sampler: random", Like.EQUAL)
 """The plan of most faults."""
 LONG = _plan("long", 120, "sampler: random", Like.EQUAL)
 """Runs still when another command has started meanwhile."""
+SLOW = _slow(_plan("slow", 8, "sampler: random", Like.EQUAL))
+"""Trials of some seconds: for workers that take some to be replaced."""
 ASHA = _plan("asha", PLAN.trials, "sampler: random, pruner: asha", Like.PREFIX, PLAN)
 TPE = _plan("tpe", 16, "sampler: tpe", Like.OWN)
 TINY = """\

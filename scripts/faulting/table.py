@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from faulting import databases, killing, loads, losses, servers
+from faulting import clusters, databases, killing, loads, losses, servers
 from faulting.invariants import Found
 from faulting.plans import ASHA, TPE
 from faulting.setting import Setting
@@ -48,6 +48,13 @@ FAULTS = (
     Fault("postgres-stopped", 10, "the server crashes and is started", servers.stopped),
     Fault("postgres-gone", 3, "the server is down for 60 s", servers.gone),
     Fault("postgres-cut", 3, "the network to it is cut, no reset", servers.cut),
+    Fault("ray-worker", 5, "SIGKILL of a worker on a cluster", clusters.worker_killed),
+    Fault("ray-node", 5, "a node of the cluster dies", clusters.node_killed),
+    Fault("ray-head", 3, "the cluster's head dies, run again on a new one", clusters.head_killed),
+    Fault("ray-cut", 3, "a node's cable is pulled for 60 s", clusters.cut_shortly),
+    Fault("ray-cut-for-good", 3, "and for good", clusters.cut_for_good),
+    Fault("ray-unfit", 2, "a node with another torch, with other images", clusters.unfit),
+    Fault("ray-soak", 1, "workers, nodes, coordinators killed for --minutes", clusters.soak),
     Fault("out-of-memory", 5, "a trial that does not fit", loads.out_of_memory),
     Fault("losses", 90, "NaN, infinite, huge, constant losses", losses.losses),
     Fault("many", 1, "--trials tiny trials on 16 workers, and readers", loads.many),
