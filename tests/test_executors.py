@@ -16,8 +16,10 @@ import pytest
 
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.executors import Executor, Lost, Message, processes
+from cnnsearch.executors.cluster import Cluster
 from cnnsearch.executors.inline import InlineExecutor
 from cnnsearch.executors.local import LocalExecutor
+from cnnsearch.executors.ray import RayExecutor
 from cnnsearch.records import EpochResult, Outcome, Prepared, State, Task
 from tests.builders import digits_config
 from tests.clusters import on_ray
@@ -56,13 +58,20 @@ def first_epoch(executor: Executor) -> Message:
     params=["inline", "local", pytest.param("ray", marks=pytest.mark.xdist_group("ray"))]
 )
 def executor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Executor]:
-    made: Executor
-    if request.param == "inline":
-        made = InlineExecutor()
-    elif request.param == "local":
-        made = LocalExecutor(1, tmp_path / "workers")
-    else:
-        made = on_ray(request.getfixturevalue("cluster"))
+    if request.param == "ray":
+        yield request.getfixturevalue("ray_executor")
+        return
+    made: Executor = (
+        InlineExecutor() if request.param == "inline" else LocalExecutor(1, tmp_path / "workers")
+    )
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def ray_executor(cluster: Cluster) -> Iterator[RayExecutor]:
+    """One for all tests: its workers need seconds to begin."""
+    made = on_ray(cluster)
     yield made
     made.close()
 
