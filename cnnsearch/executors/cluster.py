@@ -270,8 +270,8 @@ def warning(address: str | None) -> str | None:
         return None
     return (
         f"--ray-address: {address} is used without a token: whoever reaches its ports can run "
-        "programs there. Run ray get-auth-token --generate before ray start, and copy "
-        "~/.ray/auth_token to all nodes and here."
+        "programs there. Run ray get-auth-token --generate, copy ~/.ray/auth_token to all nodes "
+        "and here, and set RAY_AUTH_MODE=token for ray start and here."
     )
 
 

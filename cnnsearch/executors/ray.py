@@ -244,7 +244,10 @@ def _earlier(task: Task) -> list[bytes]:
 
 
 def _in_short(reason: str) -> str:
-    """The line of Ray's report that says how it died."""
-    lines = [line.strip() for line in reason.strip().splitlines() if line.strip()]
-    found = next((line for line in lines if "died" in line or "killed" in line), lines[0])
-    return found.partition(" Some common causes")[0].partition(" There are some")[0]
+    """How it died, of the lines of Ray's report."""
+    lines = [line.strip() for line in reason.splitlines() if line.strip()]
+    told = (line.partition("The actor is dead because ") for line in lines)
+    found = next((because for _, _, because in told if because), lines[0])
+    for rest in (" Some common causes", " There are some", ". Please"):
+        found = found.partition(rest)[0]
+    return found

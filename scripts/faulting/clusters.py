@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 
 from cnnsearch.executors.cluster import SETTINGS
 from faulting.invariants import Found
@@ -161,7 +162,7 @@ def _other_images(place: Path) -> str:
 @contextmanager
 def _two_hosts() -> Iterator[tuple[Network, Host, Host]]:
     """A cluster of two hosts; the head's has a node too, and the coordinator."""
-    with network(2) as between:
+    with network(2) as between, _environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token_hex(32)):
         here, there = between.hosts
         try:
             _ray(here, "--head", "--port", str(_PORT), "--include-dashboard", "false")
@@ -170,6 +171,17 @@ def _two_hosts() -> Iterator[tuple[Network, Host, Host]]:
         finally:
             for host in between.hosts:
                 _end_all(host)
+
+
+@contextmanager
+def _environment(**more: str) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(more)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _ray(host: Host, *words: str) -> None:
@@ -190,10 +202,25 @@ def _ray(host: Host, *words: str) -> None:
 
 def _end_all(host: Host) -> None:
     """SIGKILL everything on a host."""
-    told = subprocess.run(["ip", "netns", "pids", host.name], capture_output=True, text=True)
-    for pid in map(int, told.stdout.split()):
+    for pid in _processes(host):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def _processes(host: Host) -> list[int]:
+    told = subprocess.run(["ip", "netns", "pids", host.name], capture_output=True, text=True)
+    return [int(pid) for pid in told.stdout.split()]
+
+
+def _trains_at(host: Host, command: Command) -> None:
+    """Wait until a host has a worker, and that a trial."""
+
+    def has_worker() -> bool:
+        return bool(set(_processes(host)) & set(workers())) or not command.runs
+
+    until(has_worker, _START_S, "a worker on the other host")
+    before = command.ended
+    until(lambda: command.ended > before + 1 or not command.runs, _START_S, "two trials to end")
 
 
 def cut_shortly(setting: Setting, times: int) -> Found:
@@ -213,11 +240,10 @@ def _cut(setting: Setting, times: int, seconds: float | None) -> Found:
         with _two_hosts() as (between, here, there):
             scenario = setting.scenario(SLOW, within=here.within)
             command = _run(scenario, f"{here.address}:{_PORT}")
-            until(lambda c=command: c.ended or not c.runs, _START_S, "a trial to end")  # type: ignore[misc]
+            _trains_at(there, command)
             between.cut(there)
             began = time.monotonic()
-            lost = "is gone"
-            command.told(lost, _LOST_S)
+            command.told("its worker was lost", _LOST_S)
             slowest = max(slowest, time.monotonic() - began)
             if seconds is not None:
                 time.sleep(max(0.0, seconds - (time.monotonic() - began)))

@@ -62,7 +62,8 @@ def _plan(name: str, trials: int, search: str, like: Like, whole: Plan | None = 
 
 
 def _slow(plan: Plan) -> Plan:
-    return replace(plan, text=plan.text.replace("epochs: 8", "epochs: 120"))
+    text = plan.text.replace("epochs: 8", "epochs: 300").replace("high: 100.0", "high: 1.0")
+    return replace(plan, text=text)
 
 
 PLAN = _plan("plan", 20, "sampler: random", Like.EQUAL)
