@@ -129,7 +129,7 @@ OPTIONS = [
     option(
         "-S unlike any section",
         "foo.lr1=1",
-        "unknown name 'foo.lr1'. Write data, model, train, abort or search.",
+        "unknown name 'foo.lr1'. Write data, model, train, abort, checkpoint or search.",
     ),
     option("-S unknown", "momentun=0.1", "unknown name 'momentun'. Did you mean momentum?"),
     option(
