@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,9 @@ from cnnsearch.commands.options import json_option, storage_option
 
 if TYPE_CHECKING:
     from cnnsearch.commands.health import Line
+
+# Lines are whole in a pipe, as a report is pasted.
+_WIDE = 10_000
 
 
 @click.command("doctor")
@@ -36,11 +40,17 @@ def command(storage: str, as_json: bool) -> int:
     if as_json:
         output.write_json([asdict(line) for line in found])
     else:
-        output.write_lines([[(_text(line), "" if line.well else "red")] for line in found])
+        width = shutil.get_terminal_size().columns if output.is_terminal() else _WIDE
+        lines = [(text, line) for line in found for text in _lines(line, width)]
+        output.write_lines([[(text, "" if line.well else "red")] for text, line in lines])
     return int(not all(line.well for line in found))
 
 
-def _text(line: Line) -> str:
+def _lines(line: Line, width: int) -> list[str]:
+    """A finding, broken between words, what follows below what it begins with."""
+    from textwrap import wrap
+
     from cnnsearch.render.text import clean
 
-    return f"{' ' if line.well else '!'} {line.part:11} {clean(line.text)}"
+    head = f"{' ' if line.well else '!'} {line.part:11} "
+    return wrap(clean(line.text), width, initial_indent=head, subsequent_indent=" " * len(head))
