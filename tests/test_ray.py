@@ -81,6 +81,32 @@ def test_lost_trials_run_again(nodes: Nodes, tmp_path: Path) -> None:
     assert any(t.state is State.KILLED and "was lost" in (t.reason or "") for t in found)
 
 
+def test_a_lost_trial_goes_on_from_its_checkpoint(nodes: Nodes, tmp_path: Path) -> None:
+    """Wherever it goes on: the file came back with what was told, and goes out with the task."""
+    sections = {"train": "train: {epochs: 300}\ncheckpoint: {every: 1}", "  lr": "  lr: [0.01]"}
+    file = str(write_digits(tmp_path, **sections))
+    other = str(tmp_path / "other.db")
+    words = [file, "-n", "1"]
+    assert cli.run(["run", *words, "-j", "0", "--storage", other]) == 0
+    (tmp_path / "runs").rename(tmp_path / "other")
+    with run(nodes, tmp_path, *words) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "runs/digits/.0.partial/checkpoint.pt").exists():
+            assert time.monotonic() < deadline
+        os.kill(workers()[0], signal.SIGKILL)
+        assert process.stderr is not None
+        process.stderr.read()
+    assert process.returncode == 0
+    lost, found = read.trials(DATABASE, "digits")
+    assert lost.state is State.KILLED
+    assert "continues after epoch" in (tmp_path / "runs/digits/1/log.txt").read_text()
+    assert found.facts["continued_after"] >= 1
+    whole, again = read.trial(other, "digits", 0), read.trial(DATABASE, "digits", 1)
+    plain = [(r.epoch, r.train_loss, r.val_loss, r.val_accuracy) for r in whole.curve]
+    assert plain == [(r.epoch, r.train_loss, r.val_loss, r.val_accuracy) for r in again.curve]
+    assert not list(tmp_path.glob("runs/digits/*/checkpoint.pt"))
+
+
 def test_workers_end_with_their_coordinator(nodes: Nodes, tmp_path: Path) -> None:
     file = str(write_digits(tmp_path, train="train: {epochs: 1000}"))
     with run(nodes, tmp_path, file) as process:
