@@ -7,17 +7,20 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import ray
 
-from cnnsearch import cli
+from cnnsearch import cli, executors
 from cnnsearch.errors import CnnsearchError
+from cnnsearch.executors import Message
 from cnnsearch.executors import cluster as clusters
 from cnnsearch.executors.cluster import Cluster
-from cnnsearch.records import State, Trial
+from cnnsearch.records import Checkpointing, EpochResult, Outcome, State, Task, Trial
 from cnnsearch.study import read
-from tests.builders import write_digits
-from tests.clusters import Nodes, run, workers
+from tests.builders import digits_config, write_digits
+from tests.clusters import Nodes, on_ray, run, workers
 
 pytestmark = pytest.mark.xdist_group("ray")
 Capture = pytest.CaptureFixture[str]
@@ -142,6 +145,8 @@ def test_unfit_nodes_get_no_trials(nodes: Nodes, tmp_path: Path) -> None:
     [
         (["--ray-address", "there:1"], "--ray-address: it is of a Ray cluster. Write --ray too."),
         (["--gpus-per-trial", "1"], "--gpus-per-trial: it is of a Ray cluster. Write --ray too."),
+        (["--ray", "--gpus-per-trial", "1.5"], "--gpus-per-trial 1.5: above 1 write a whole"),
+        (["--ray", "--ray-address", "ray://there:1"], "ray://there:1: write HOST:PORT of"),
         (["--ray", "-j", "0"], "-j 0: that is without workers."),
         (["--ray", "-S", "device=cuda:1"], "device: cuda:1: on Ray a trial has the devices"),
     ],
@@ -179,10 +184,68 @@ def test_a_head_that_is_silent(cluster: Cluster, monkeypatch: pytest.MonkeyPatch
         cluster.check_head()
 
 
-def test_a_cluster_elsewhere_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_others_reach_needs_a_token(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(clusters, "_with_token", lambda: False)
-    for here in (None, "auto", "127.0.0.1:6379", "localhost:6379", "[::1]:6379"):
-        assert clusters.warning(here) is None
-    assert "~/.ray/auth_token" in (clusters.warning("192.0.2.77:6379") or "")
+    assert cluster.warning() is None
+    monkeypatch.setattr(cluster, "address", "there:6379")
+    hosts = {node["NodeManagerAddress"] for node in cluster.ray.nodes()}
+    monkeypatch.setattr(clusters, "_LOOPBACK", hosts)
+    assert cluster.warning() is None
+    monkeypatch.setattr(clusters, "_LOOPBACK", set())
+    assert "~/.ray/auth_token" in (cluster.warning() or "")
     monkeypatch.setattr(clusters, "_with_token", lambda: True)
-    assert clusters.warning("192.0.2.77:6379") is None
+    assert cluster.warning() is None
+
+
+class LastFirst:
+    """Ray, with the answers that are there in another order."""
+
+    def wait(self, calls: list[Any], **options: Any) -> tuple[list[Any], list[Any]]:
+        answered, others = ray.wait(calls, **{**options, "num_returns": len(calls), "timeout": 1})
+        return answered[::-1], others
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(ray, name)
+
+
+def test_answers_are_taken_in_their_order(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large one, which comes through the object store, before the small one that follows it."""
+    executor = on_ray(cluster)
+    try:
+        while not executor.slots:
+            executor.wait(1)
+        [actor] = executor._actors
+        config = digits_config(train={"epochs": 3}).at({}, seed=0)
+        kept = Checkpointing(1, str(tmp_path / "checkpoint.pt"), (), after_last=True)
+        executor.submit([Task(0, config.plain(), str(tmp_path), checkpoints=kept)])
+        ray.wait(actor.calls, num_returns=len(actor.calls), timeout=30)
+        monkeypatch.setattr(executor, "_ray", LastFirst())
+        messages: list[Message] = []
+        while not messages or not isinstance(messages[-1].content, Outcome):
+            messages += executor.wait(1)
+        told = [m.content.epoch for m in messages if isinstance(m.content, EpochResult)]
+        assert told == [1, 2, 3]
+        assert (tmp_path / "checkpoint.pt").exists()
+    finally:
+        executor.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "memory"),
+    [
+        (
+            RuntimeError("x\nThe actor is dead because its node died. Please"),
+            "its node died",
+            False,
+        ),
+        (RuntimeError("killed due to the node running low on memory"), "low on memory", True),
+        (RuntimeError(""), "RuntimeError", False),
+    ],
+)
+def test_why_a_worker_was_lost(error: Exception, reason: str, memory: bool) -> None:
+    assert reason in executors.ray._in_short(error)
+    assert executors.ray.is_out_of_memory(error) is memory

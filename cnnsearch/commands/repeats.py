@@ -196,7 +196,7 @@ def _run(plan: _Plan, ready: Preflight, workers: Workers, interruption: Interrup
         reason = unfused(config, ready)
         if reason is not None:
             say(reason)
-        executor = workers.executor(jobs, workers_folder(config.study), config, ready)
+        executor = workers.executor(tasks, workers_folder(config.study), config, ready)
         try:
             limits = Limits(fused=fused, interrupted=interruption.happened)
             coordinator = Coordinator(study, config, executor, limits)

@@ -144,6 +144,9 @@ def workers_of(
         return LocalWorkers(jobs)
     if jobs == 0:
         raise InputError("-j 0: that is without workers. Leave it out, or leave out --ray.")
+    for option, share in (("--cpus", cpus_per_trial), ("--gpus", gpus_per_trial)):
+        if share is not None and share > 1 and share != int(share):
+            raise InputError(f"{option}-per-trial {share:g}: above 1 write a whole number.")
     gpus = gpus_per_trial or 0.0
     if config.device not in ("auto", "cuda" if gpus else "cpu"):
         fit = "cuda" if gpus else "cpu, or give --gpus-per-trial"
@@ -281,7 +284,7 @@ def _search(request: Request, ready: Preflight, study: Study, interruption: Inte
         say(reason)
     if fused > 1:
         say(f"{config.study}: up to {fused} trials are trained as one batched network")
-    executor = request.workers.executor(jobs, workers_folder(config.study), config, ready)
+    executor = request.workers.executor(tasks, workers_folder(config.study), config, ready)
     try:
         limits = Limits(
             request.timeout_s,

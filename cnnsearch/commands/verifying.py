@@ -77,9 +77,10 @@ def verify(request: Request) -> int:
     found: list[Verification] = []
     with workers.begun(), tempfile.TemporaryDirectory(prefix="cnnsearch-") as folder:
         ready = examine(config, say, f"study {reruns[0].picked.summary.name}")
-        jobs = workers.number(config, ready, sum(rerun.folds for rerun in reruns))
+        tasks = sum(rerun.folds for rerun in reruns)
+        jobs = workers.number(config, ready, tasks)
         say(f"running {counted(len(reruns), 'trial')} again, {workers.where(jobs, ready)}")
-        executor = workers.executor(jobs, Path(folder), config, ready)
+        executor = workers.executor(tasks, Path(folder), config, ready)
         try:
             for rerun in _in_order(reruns, executor, folder):
                 found.append(_verified(request.storage, rerun))

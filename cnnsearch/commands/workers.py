@@ -50,8 +50,8 @@ class Workers(Protocol):
         """Whether what a timing in this process says of fusing holds for them."""
         ...
 
-    def executor(self, number: int, folder: Path, config: Config, ready: Preflight) -> Executor:
-        """Start them.
+    def executor(self, waiting: int, folder: Path, config: Config, ready: Preflight) -> Executor:
+        """Start as many as there are for so many trials or folds.
 
         Args:
             folder: where they log what they print while they run no trial.
@@ -98,11 +98,12 @@ class LocalWorkers:
         """See `Workers`."""
         return True
 
-    def executor(self, number: int, folder: Path, config: Config, ready: Preflight) -> Executor:
+    def executor(self, waiting: int, folder: Path, config: Config, ready: Preflight) -> Executor:
         """See `Workers`."""
         from cnnsearch.executors.inline import InlineExecutor
         from cnnsearch.executors.local import LocalExecutor
 
+        number = self.number(config, ready, waiting)
         return InlineExecutor() if number == 0 else LocalExecutor(number, folder)
 
 
@@ -127,10 +128,10 @@ class RayWorkers:
     @contextmanager
     def begun(self) -> Iterator[None]:
         """See `Workers`."""
-        from cnnsearch.executors.cluster import Cluster, Share, warning
+        from cnnsearch.executors.cluster import Cluster, Share
 
         self._cluster = Cluster(self.address, Share(self.cpus, self.gpus))
-        told = warning(self.address)
+        told = self._cluster.warning()
         if told:
             say(told)
         try:
@@ -161,9 +162,10 @@ class RayWorkers:
         """See `Workers`. A GPU of this machine is none of theirs."""
         return config.fuse != "auto"
 
-    def executor(self, number: int, folder: Path, config: Config, ready: Preflight) -> Executor:
+    def executor(self, waiting: int, folder: Path, config: Config, ready: Preflight) -> Executor:
         """See `Workers`."""
         from cnnsearch.executors.ray import RayExecutor
 
-        fingerprint = ready.images.fingerprint
-        return RayExecutor(self.cluster, number, config.plain(), fingerprint, say)
+        # Nodes may join later: what there is room for is looked at again and again.
+        most = waiting if self.jobs is None else min(self.jobs, waiting)
+        return RayExecutor(self.cluster, most, config.plain(), ready.images.fingerprint, say)

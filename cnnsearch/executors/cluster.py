@@ -31,6 +31,7 @@ _LOOK_S = 2.0
 _HEAD_PATIENCE_S = 30.0
 # To decode the images of a data set for the first time takes a while.
 _EXAMINE_S = 600.0
+_LOOPBACK = {"127.0.0.1", "::1"}
 _NODE_ID = "ray.io/node-id"
 
 
@@ -113,6 +114,17 @@ class Cluster:
                 f"--ray: the cluster's head at {self.address or 'this machine'} tells nothing for"
                 f" {silent:.0f} s. The search stops; run it again on a new cluster to continue."
             )
+
+    def warning(self) -> str | None:
+        """What there is to say of a cluster that anyone may use: it runs any code it is sent."""
+        hosts = {node["NodeManagerAddress"] for node in self.ray.nodes()}
+        if self.address is None or hosts <= _LOOPBACK or _with_token():
+            return None
+        return (
+            f"--ray: {self.address} is used without a token: whoever reaches its ports can run "
+            "programs there. Run ray get-auth-token --generate, copy ~/.ray/auth_token to all "
+            "nodes and here, and set RAY_AUTH_MODE=token for ray start and here."
+        )
 
     def examine(self, config: Mapping[str, Any], fingerprint: str) -> list[str]:
         """Look at all nodes before the first trial; unfit ones are given none.
@@ -235,6 +247,8 @@ def _ray(here: bool) -> Any:
 
 
 def _connect(ray: Any, address: str | None) -> None:
+    if address is not None and "://" in address:
+        raise InputError(f"--ray-address: {address}: write HOST:PORT of the cluster's head.")
     host, colon, port = (address or "").rpartition(":")
     if colon and port.isdecimal():
         try:  # Ray itself would try for minutes
@@ -254,25 +268,10 @@ def _connect(ray: Any, address: str | None) -> None:
                 logging_level="critical",
                 **where,
             )
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except (ray.exceptions.RayError, RuntimeError, ValueError, OSError) as error:
         said = " ".join(str(error).split())
-        raise InputError(f"--ray-address: {address}: {said}") from error
-
-
-def warning(address: str | None) -> str | None:
-    """What there is to say of a cluster elsewhere that anyone may use: it runs any code it is sent.
-
-    Args:
-        address: see `Cluster`, which is connected by now.
-    """
-    host = (address or "").rpartition(":")[0].strip("[]")
-    if not host or _is_here(host) or _with_token():
-        return None
-    return (
-        f"--ray-address: {address} is used without a token: whoever reaches its ports can run "
-        "programs there. Run ray get-auth-token --generate, copy ~/.ray/auth_token to all nodes "
-        "and here, and set RAY_AUTH_MODE=token for ray start and here."
-    )
+        option = "--ray" if address is None else f"--ray-address: {address}"
+        raise InputError(f"{option}: {said}") from error
 
 
 def _with_token() -> bool:
@@ -281,14 +280,3 @@ def _with_token() -> bool:
     except ImportError:  # of Ray's own, which may move
         return os.environ.get("RAY_AUTH_MODE") == "token"
     return bool(is_token_auth_enabled())
-
-
-def _is_here(host: str) -> bool:
-    """Whether that is this machine: only its own addresses can be bound."""
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.bind(place)
-    except OSError:
-        return False
-    return True

@@ -6,6 +6,8 @@ ahead of what was told last, so that it does not wait for the coordinator.
 
 from __future__ import annotations
 
+import errno
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -20,7 +22,8 @@ from cnnsearch.executors.remote import Node, Told, Worker
 from cnnsearch.executors.worker import LOG
 from cnnsearch.records import Outcome, State, Task
 
-_GIVE_UP_STARTS = 3
+_GIVE_UP_STARTS, _TOGETHER_S = 3, 1.0
+_LEAVE_S = 2.0
 # Nodes may come and go; so long a search waits for one that takes trials.
 _PATIENCE_S = 60.0
 _AHEAD = 2
@@ -74,8 +77,10 @@ class RayExecutor:
         self._fingerprint = fingerprint
         self._say = say
         self._full = False
+        self._said = False
         self._dead_starts = 0
-        self._had_room = time.monotonic()
+        self._died = -math.inf
+        self._had_room = self._waiting_since = time.monotonic()
         self._actors: list[_Actor] = []
         self._fill()
 
@@ -101,7 +106,9 @@ class RayExecutor:
         self._cluster.check_head()
         messages = self._bury_cut_off()
         self._fill()
-        calls = {call: actor for actor in self._actors for call in actor.calls}
+        self._say_of_room()
+        # Of each actor its first call alone: a large answer can come after the one that follows it.
+        calls = {actor.calls[0]: actor for actor in self._actors if actor.calls}
         if not calls:
             time.sleep(timeout)
             return messages
@@ -109,8 +116,7 @@ class RayExecutor:
         if answered and len(calls) > 1:
             answered, _ = self._ray.wait(list(calls), num_returns=len(calls), timeout=0)
         for call in answered:
-            if call in calls[call].calls:  # not of one that was replaced meanwhile
-                messages += self._receive(calls[call], call)
+            messages += self._receive(calls[call])
         return messages
 
     def answer(self, number: int, go_on: bool) -> None:
@@ -131,7 +137,11 @@ class RayExecutor:
             self._end([actor])
 
     def close(self) -> None:
-        """See `Executor`."""
+        """See `Executor`. What does nothing leaves by itself, and nothing on its node."""
+        idle = [actor for actor in self._actors if actor.is_ready and not actor.calls]
+        with suppress(Exception):  # gone, or too slow
+            leaving = [actor.handle.leave.remote() for actor in idle]
+            self._ray.get(leaving, timeout=_LEAVE_S)
         self._end(list(self._actors))
 
     def _fill(self) -> None:
@@ -158,17 +168,17 @@ class RayExecutor:
             actor.calls.append(actor.handle.advance.remote(actor.stopped))
             actor.stopped = []
 
-    def _receive(self, actor: _Actor, call: Any) -> list[Message]:
-        actor.calls.remove(call)
+    def _receive(self, actor: _Actor) -> list[Message]:
         try:
-            answer: Node | Told = self._ray.get(call)
+            answer: Node | Told = self._ray.get(actor.calls.pop(0))
         except Exception as error:  # Ray's many ways to say that it is gone
-            return self._bury(actor, str(error))
+            return self._bury(actor, _in_short(error), is_out_of_memory(error))
         if isinstance(answer, Node):
             self._settle(actor, answer)
             return []
         messages = [message for message in answer.messages if message.number in actor.tasks]
-        self._keep(actor.submission[0], answer)
+        for task in list(actor.tasks.values())[:1]:  # of a group the first whose folder is there
+            self._keep(task, answer)
         for message in messages:
             if isinstance(message.content, Outcome):
                 del actor.tasks[message.number]
@@ -199,14 +209,35 @@ class RayExecutor:
                 messages += self._bury(actor, f"node {self._cluster.name(actor.node)} is gone")
         return messages
 
-    def _bury(self, actor: _Actor, reason: str) -> list[Message]:
+    def _bury(self, actor: _Actor, reason: str, out_of_memory: bool = False) -> list[Message]:
         if not actor.is_ready:
-            self._dead_starts += 1
-            if self._dead_starts >= _GIVE_UP_STARTS:
-                raise CnnsearchError(f"--ray: workers die on start: {reason}")
+            self._count_dead_start(reason)
         self._end([actor])
-        lost = Lost(f"its worker was lost: {_in_short(reason)}", "NODE_OUT_OF_MEMORY" in reason)
+        lost = Lost(f"its worker was lost: {reason}", out_of_memory)
         return [Message(number, lost) for number in actor.tasks]
+
+    def _count_dead_start(self, reason: str) -> None:
+        """Those that die together, as with their node, count once.
+
+        Raises:
+            CnnsearchError: some did, one after the other, and none began meanwhile.
+        """
+        now = time.monotonic()
+        if now - self._died > _TOGETHER_S:
+            self._dead_starts += 1
+        self._died = now
+        if self._dead_starts >= _GIVE_UP_STARTS:
+            raise CnnsearchError(f"--ray: workers die on start: {reason}")
+
+    def _say_of_room(self) -> None:
+        """Say once that no worker begins, as where others use the cluster."""
+        if self.slots or not self._actors:
+            self._waiting_since = time.monotonic()
+        elif not self._said and time.monotonic() - self._waiting_since > _PATIENCE_S:
+            self._said = True
+            self._say(
+                "--ray: no worker could begin yet; the cluster may have no room now. Waiting."
+            )
 
     def _end(self, actors: Iterable[_Actor]) -> None:
         for actor in actors:
@@ -226,7 +257,7 @@ class RayExecutor:
                 partial.write_bytes(answer.checkpoint)
                 partial.replace(kept)
         except OSError as error:  # a full disk: the training goes on
-            if not self._full:
+            if not self._full and error.errno != errno.ENOENT:
                 self._full = True
                 self._say(f"{task.folder}: {error.strerror}: what its worker sends is not kept")
 
@@ -243,11 +274,19 @@ def _earlier(task: Task) -> list[bytes]:
     return found
 
 
-def _in_short(reason: str) -> str:
-    """How it died, of the lines of Ray's report."""
-    lines = [line.strip() for line in reason.splitlines() if line.strip()]
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether Ray killed the worker to have its memory. Where Linux did, Ray cannot tell."""
+    return "OutOfMemory" in type(error).__name__ or "running low on memory" in str(error)
+
+
+def _in_short(error: Exception) -> str:
+    """What is wrong, of the lines of Ray's report."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, Exception):  # what the worker itself raised
+        return f"{type(cause).__name__}: {cause}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = (line.partition("The actor is dead because ") for line in lines)
-    found = next((because for _, _, because in told if because), lines[0])
+    found = next((because for _, _, because in told if because), [*lines, type(error).__name__][0])
     for rest in (" Some common causes", " There are some", ". Please"):
         found = found.partition(rest)[0]
     return found

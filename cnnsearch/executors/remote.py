@@ -19,7 +19,7 @@ from cnnsearch import __version__
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.executors import Message
 from cnnsearch.executors.attempt import attempt, print_failures
-from cnnsearch.executors.processes import STOP_SIGNALS
+from cnnsearch.executors.processes import STOP_SIGNALS, forget_secrets
 from cnnsearch.executors.worker import LOG
 from cnnsearch.records import Task
 
@@ -97,6 +97,7 @@ class Worker:
         for number in STOP_SIGNALS:  # of a terminal's process group; the coordinator decides
             with suppress(ValueError):  # not in the main thread: they do not come here
                 signal.signal(number, signal.SIG_IGN)
+        forget_secrets()  # of the shell where Ray was started
         if not gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         from cnnsearch import runner  # noqa: F401
@@ -134,9 +135,13 @@ class Worker:
             print_failures(messages)
         return Told(messages, self._new_lines(log), self._new_checkpoint())
 
-    def _begin(self, tasks: Sequence[Task], earlier: Sequence[bytes]) -> None:
+    def leave(self) -> None:
+        """Leave nothing on the node."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _begin(self, tasks: Sequence[Task], earlier: Sequence[bytes]) -> None:
+        self.leave()
         folder = Path(tempfile.mkdtemp(prefix="cnnsearch-"))
         self._folder, self._printed, self._kept = folder, 0, None
         files = [folder / f"earlier-{place}.pt" for place in range(len(earlier))]

@@ -137,7 +137,6 @@ def interrupted(setting: Setting, times: int) -> Found:
             sent = time.monotonic()
             found.add(_interrupt(setting, scenario, command, (number, code, how_often)))
             slowest = max(slowest, time.monotonic() - sent)
-            found.tried += 1
         command.done()
         found.add(setting.check(scenario))
     found.notes.append(f"ended within {slowest:.1f} s")
@@ -147,9 +146,9 @@ def interrupted(setting: Setting, times: int) -> Found:
 def _interrupt(
     setting: Setting, scenario: Scenario, command: Command, how: tuple[signal.Signals, int, int]
 ) -> Found:
-    """Interrupt a search, and look at what it leaves."""
+    """Interrupt a search, and look at what it leaves; nothing was tried where it ended first."""
     number, code, how_often = how
-    found = Found()
+    found = Found(tried=1)
     group = setting.draws.random() < 0.5
     for left in reversed(range(how_often)):
         command.send(number, group)
@@ -157,6 +156,8 @@ def _interrupt(
             time.sleep(setting.draws.uniform(0, 0.3))
     name = f"{number.name} {how_often}x"
     ended = command.code(_END_S)
+    if ended == 0 and f"[{scenario.plan.trials}/{scenario.plan.trials}]" in command.talk:
+        return Found()
     found.expect(ended == code, f"{name}: exit code {ended} instead of {code}: {command.last}")
     if how_often == 1:
         said = "To continue: cnnsearch run" in command.talk
