@@ -31,6 +31,10 @@ class Attempts:
         self._failures: deque[tuple[str | None, str | None]] = deque(maxlen=FAILURES_IN_A_ROW)
         self._defect: Outcome | None = None
 
+    def is_alone(self, start: Start) -> bool:
+        """Whether a trial is being tried alone."""
+        return start.key in self._were_alone
+
     def after_loss(self, start: Start, lost: Lost) -> Outcome:
         """Killed and to be tried again, or failed where the retries are used up."""
         if lost.out_of_memory:
@@ -50,7 +54,7 @@ class Attempts:
         return self._alone_or(start, outcome.reason or "out of memory", outcome)
 
     def _alone_or(self, start: Start, reason: str, outcome: Outcome) -> Outcome:
-        if start.key in self._were_alone:
+        if self.is_alone(start):
             return replace(outcome, reason=f"alone too: {reason}")
         self._were_alone.add(start.key)
         self.alone.append(replace(start, attempt=start.attempt + 1))

@@ -15,7 +15,7 @@ class Interruption:
     """Remembers the first signal; the second ends the process on the spot.
 
     A thread is told of the signals through a pipe: Python's own handlers wait until the main thread
-    comes back from a call, which may be a minute's wait for a locked database.
+    comes back from a call, which may wait ten seconds for a locked database.
 
     Nothing is lost when the process ends on the spot: what was running is found by the next `run`,
     and workers end when their coordinator is gone.

@@ -17,7 +17,7 @@ from cnnsearch.attempts import Attempts
 from cnnsearch.config import Config, to_yaml
 from cnnsearch.ending import ended, of_folds
 from cnnsearch.environment import commit, with_commit
-from cnnsearch.errors import StorageGoneError
+from cnnsearch.errors import CnnsearchError, StorageGoneError
 from cnnsearch.executors import Executor, Lost, Message
 from cnnsearch.folders import KeptCheckpoints, partial, settle, settle_all
 from cnnsearch.fusion import take_group
@@ -96,8 +96,8 @@ class _Running:
         return sum(map(len, self.curves.values()))
 
     def first(self, count: int) -> list[list[EpochResult]]:
-        """The curves of the first folds."""
-        return [self.curves[fold] for fold in range(count)]
+        """The curves of the first folds, of those that were begun."""
+        return [self.curves[fold] for fold in range(count) if fold in self.curves]
 
 
 class Coordinator:
@@ -119,6 +119,8 @@ class Coordinator:
         self._commit = commit(Path.cwd())
         self._kept = KeptCheckpoints(study.name, config.checkpoint.every)
         self._attempts = Attempts(deque(), 0)  # until `run`
+        single = config.data.folds > 1 or config.checkpoint.every is not None or self._sequential
+        self._fused = 1 if single else limits.fused
 
     def run(self, waiting: deque[Start]) -> Iterator[Event]:
         """Run all that waits, telling what happens.
@@ -143,11 +145,11 @@ class Coordinator:
                     left = in_time and (waiting or self._attempts.alone)
                     if not self._running and not left and self._study.gone is None:
                         return
-                messages = self._executor.wait(_LOOK_S)
-                for message in messages:
+                # Whatever was told before this moment is taken before anyone is called stuck.
+                asked = time.monotonic()
+                for message in self._executor.wait(_LOOK_S):
                     yield from self._take(message)
-                if not messages:
-                    yield from self._end_stuck()
+                yield from self._end_stuck(asked)
                 yield from map(Notice, self._kept.notices())
                 self._attempts.stop_on_failures()
                 self._study.apply_requests()
@@ -177,11 +179,12 @@ class Coordinator:
             running = self._next(bool(waiting) and in_time)
             if running is not None:
                 self._submit([running])
-            elif waiting and in_time and self._study.gone is None:
-                yield from self._begin_next(waiting)
-            elif self._attempts.alone and in_time and not self._running:
-                yield from self._begin_next(deque([self._attempts.alone.popleft()]))
+            elif not in_time or self._study.gone is not None:
                 return
+            elif waiting:
+                yield from self._begin_next(waiting, self._fused)
+            elif self._attempts.alone and not self._running:
+                yield from self._begin_next(self._attempts.alone, 1)
             else:
                 return
 
@@ -189,17 +192,16 @@ class Coordinator:
         """The trial whose next fold is to be run, if not a new trial.
 
         Where a pruner decides after each fold, folds are run ahead of its word only by workers that
-        would have nothing else to do.
+        would have nothing else to do; those of a trial that is tried alone are run one by one.
         """
-        open_ones = [one for one in self._running.values() if one.next_fold is not None]
-        if self._prunes and others:
-            open_ones = [one for one in open_ones if not one.tasks]
-        return open_ones[0] if open_ones else None
+        for one in self._running.values():
+            by_one = (self._prunes and others) or self._attempts.is_alone(one.start)
+            if one.next_fold is not None and not (by_one and one.tasks):
+                return one
+        return None
 
-    def _begin_next(self, waiting: deque[Start]) -> Iterator[Event]:
-        """Begin the next trial, with others of its structure where they are to be fused."""
-        alone = self._config.data.folds > 1 or self._config.checkpoint.every is not None
-        most = 1 if alone or self._sequential else self._limits.fused
+    def _begin_next(self, waiting: deque[Start], most: int) -> Iterator[Event]:
+        """Begin the next trial, with others of its structure, so many in all."""
         starts = take_group(waiting, most, self._config.model.dropout)
         group: list[_Running] = []
         try:
@@ -216,11 +218,16 @@ class Coordinator:
         if self._sequential and not start.params:
             start = replace(start, params=self._study.draw(start.point))
         trial = self._study.begin(start)
-        folder = partial(self._study.name, trial.number)
-        folder.mkdir(parents=True, exist_ok=True)
         config = self._config.at(trial.params, trial.seed)
-        (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
         self._running[trial.number] = _Running(start, trial, config)
+        file = partial(self._study.name, trial.number) / "config.yaml"
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(to_yaml(config), encoding="utf-8")
+        except OSError as error:
+            raise CnnsearchError(
+                f"cannot write {file}: {error.strerror}. The search stops; mend it, run again."
+            ) from error
         return self._running[trial.number]
 
     def _submit(self, group: Sequence[_Running]) -> None:
@@ -279,6 +286,7 @@ class Coordinator:
         last = result.epoch >= running.config.train.epochs
         prune = not last and self._study.should_prune(number)
         self._executor.answer(number, not prune)
+        running.heard = time.monotonic()  # it waited for us, maybe long
         if prune:
             where = f"after epoch {result.epoch}"
             yield self._end(running, self._pruned(measured(result, objective), where))
@@ -311,12 +319,11 @@ class Coordinator:
                 yield self._end(running, self._pruned(mean, f"after {running.judged} folds"))
                 return
 
-    def _end_stuck(self) -> Iterator[Event]:
+    def _end_stuck(self, now: float) -> Iterator[Event]:
         """End trials of which nothing was heard for too long; those fused with them run again."""
         limit = self._limits.trial_timeout_s
         if limit is None:
             return
-        now = time.monotonic()
         stuck = [r for r in self._running.values() if r.tasks and now - r.heard > limit]
         groups = {self._submission[number] for one in stuck for number in one.tasks}
         for running in list(self._running.values()):

@@ -9,20 +9,31 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 
+from cnnsearch.errors import InputError
 from cnnsearch.study import read, stored, versions
 from cnnsearch.study.attributes import RESULT
 from cnnsearch.study.stored import DamagedError
 from tests.damaged import KINDS, Answer, answers, damage, whole
 from tests.studies import write_study
+from tests.verbs import call
+
+__all__ = ["call"]  # fixture
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return whole(tmp_path_factory.mktemp("damaged") / "good")
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    """Where `call` looks."""
+    return tmp_path / "studies.db"
 
 
 def given(path: Path) -> list[Answer]:
@@ -119,6 +130,30 @@ def test_what_is_damaged_is_named(statement: str, good: Path, tmp_path: Path) ->
     for answer in told:
         assert TOLD[statement] in answer.line
         assert str(tmp_path / "damaged" / good.name) in answer.line
+
+
+def test_a_damaged_study_hides_no_other(storage: Path, call: Any) -> None:
+    """Nor does one of another program, whatever its attributes are."""
+    for name in ("one", "broken", "two"):
+        write_study(storage, name)
+    other = optuna.create_study(study_name="other", storage=f"sqlite:///{storage}")
+    other.set_user_attr("config", "resnet.yaml")
+    other.set_user_attr("stage", 3)
+    with closing(sqlite3.connect(storage)) as connection, connection:
+        connection.execute(
+            "UPDATE study_user_attributes SET value_json = '3' WHERE key = 'config'"
+            " AND study_id = (SELECT study_id FROM studies WHERE study_name = 'broken')"
+        )
+    listed = call("list")
+    assert listed.code == 1
+    assert [row[0] for row in listed.rows[1:]] == ["one", "two"]
+    assert "study broken is left out: --storage: " in listed.err
+    assert "the study's attribute config has another form" in listed.err
+    assert call("show", "two", "1").code == 0
+    assert "damaged" in call("show", "broken", "1").err
+    with pytest.raises(InputError, match="another program"):
+        write_study(storage, "other")
+    assert optuna.load_study(study_name="other", storage=f"sqlite:///{storage}").user_attrs["stage"]
 
 
 def test_rows_without_their_study(good: Path, tmp_path: Path) -> None:

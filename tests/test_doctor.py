@@ -15,7 +15,7 @@ from cnnsearch.commands import health
 from cnnsearch.plan import remaining
 from cnnsearch.study.store import Study
 from tests.builders import digits_config
-from tests.test_search import FINGERPRINT
+from tests.test_search import FINGERPRINT, Scripted, search
 
 Capture = pytest.CaptureFixture[str]
 DATABASE = "cnnsearch.db"
@@ -67,6 +67,16 @@ def test_leftovers(capsys: Capture) -> None:
     )
     assert "digits: results that wait in runs/digits/unstored.json" in said
     assert "digits: 1 folder of trials that were cut short" in said
+
+
+def test_what_was_run_again_is_no_leftover(capsys: Capture) -> None:
+    config = digits_config(trials=1)
+    study = Study.claim(DATABASE, config, FINGERPRINT, 1)
+    study.begin(remaining(config, [], 1)[0])
+    study.release()
+    assert page(capsys)[1]["leftovers"]["text"].startswith("digits: 1 trial of a dead")
+    search(config, Scripted({}))
+    assert page(capsys)[1]["leftovers"]["text"] == "none"
 
 
 def test_a_storage_that_cannot_be_reached(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,11 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.testing.pytest_storages import StorageTestCase
 
 from cnnsearch import cli
+from cnnsearch.commands import searching
 from cnnsearch.config.config import Config
 from cnnsearch.errors import InputError, StorageGoneError, StudyBusyError
 from cnnsearch.executors.inline import InlineExecutor
+from cnnsearch.interruption import Interruption
 from cnnsearch.plan import remaining
 from cnnsearch.records import Epoch, Event, Start, State, Tick, Trial
 from cnnsearch.search import Coordinator, Limits
@@ -31,7 +35,7 @@ from cnnsearch.study.backends import backend
 from cnnsearch.study.database import open_storage
 from cnnsearch.study.lock import StudyLock, is_held
 from cnnsearch.study.store import Study
-from cnnsearch.study.waiting import waiting_file
+from cnnsearch.study.waiting import waiting_files
 from tests.builders import digits_config, write_digits
 from tests.servers import Server
 from tests.test_search import FINGERPRINT
@@ -208,8 +212,28 @@ def test_no_server(capsys: Capture) -> None:
     assert err.count("\n") == 1
 
 
+def test_passwords_in_the_query(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgresql+psycopg://me@127.0.0.1:1/db?password=s3cret&sslmode=prefer&sslpassword=s3"
+    monkeypatch.setenv("CNNSEARCH_STORAGE", url)
+    for verb in ("list", "doctor"):
+        assert cli.run([verb]) != 0
+        said = "".join(capsys.readouterr())
+        assert "password=" in said
+        assert "s3" not in said
+
+
+def test_no_studies_yet_and_no_password(
+    postgres: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CNNSEARCH_STORAGE", f"{postgres}&password=s3cret")
+    assert cli.run(["list"]) == 0
+    assert "s3cret" not in capsys.readouterr().err
+
+
 def test_a_password_among_the_words(capsys: Capture) -> None:
-    for url in ("postgresql+psycopg://me:s3cret@there/db", "postgresql+psycopg:///db?password=s3"):
+    place = "postgresql+psycopg://"
+    for rest in ("me:s3cret@there/db", "/db?password=s3", "/db?a=b&sslpassword=s3"):
+        url = f"{place}{rest}"
         assert cli.run(["list", "--storage", url]) == 2
         err = capsys.readouterr().err
         assert "~/.pgpass" in err
@@ -274,13 +298,19 @@ def test_results_wait_for_a_storage_that_is_gone(
 ) -> None:
     storage, go, back = passing
     config = digits_config()
-    events = interrupted_search(storage, config, go, back, Limits())
+
+    def kept_and_back() -> None:
+        [file] = waiting_files("digits")  # already now: the process may be killed
+        assert [one["number"] for one in json.loads(file.read_text())["trials"]] == [1]
+        back()
+
+    events = interrupted_search(storage, config, go, kept_and_back, Limits())
     assert any(isinstance(event, Tick) and event.gone for event in events)
     found = read.trials(storage, "digits")
     assert [trial.state for trial in found].count(State.KILLED) <= 1  # begun as it went
     ended = [trial for trial in found if trial.state is not State.KILLED]
     assert told(ended) == told(search(str(tmp_path / "other.db"), config))
-    assert not waiting_file("digits").exists()
+    assert not waiting_files("digits")
 
 
 def test_what_could_not_be_stored_is_taken_in(
@@ -292,18 +322,67 @@ def test_what_could_not_be_stored_is_taken_in(
     with pytest.raises(StorageGoneError) as caught:
         interrupted_search(storage, config, go, lambda: None, Limits(patience_s=0.3))
     assert "the next run takes them in" in str(caught.value)
-    kept = json.loads(waiting_file("digits").read_text(encoding="utf-8"))
+    [file] = waiting_files("digits")
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    assert kept["storage"] == backend(storage).shown
     assert [one["number"] for one in kept["trials"] if one["state"]] == [1]
     back()
+    # Another storage's search of the same name leaves them to the one that they belong to.
+    whole = search(str(tmp_path / "other.db"), config)
+    assert waiting_files("digits") == [file]
     found = search(storage, config)
-    assert told(found) == told(search(str(tmp_path / "other.db"), config))
+    assert told(found) == told(whole)
     assert [trial.number for trial in found] == list(range(6))
-    assert not waiting_file("digits").exists()
+    assert not waiting_files("digits")
+
+
+def test_nor_can_the_file_be_written(
+    passing: tuple[str, Callable[[], None], Callable[[], None]],
+) -> None:
+    """It is told with what the storage says, and the study is given back all the same."""
+    storage, go, back = passing
+    study, waiting = begun(storage, digits_config())
+    trial = study.begin(waiting[0])
+    file = Path(f"runs/digits/unstored-{study.run}.json")
+    file.mkdir(parents=True)
+    go()
+    study.finish(replace(trial, state=State.DIVERGED, seconds=1.0))
+    assert study.gone is not None
+    with pytest.raises(StorageGoneError) as caught:
+        study.release()
+    assert str(caught.value).startswith(study.gone.message)
+    assert f"cannot write {file}: Is a directory. 1 result could neither" in str(caught.value)
+    assert list(file.parent.iterdir()) == [file]
+    back()
+    assert not is_held(storage, "digits")
+
+
+def test_an_interruption_while_the_storage_is_gone(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exit code is the interruption's, and where results wait is told."""
+    monkeypatch.setattr(sqlite, "_PATIENCE_S", 0.1)
+    locking = sqlite3.connect("cnnsearch.db", isolation_level=None)
+
+    def gone(_: object, __: object, study: Study, interruption: Interruption) -> None:
+        trial = study.begin(remaining(study.config, [], 6)[0])
+        locking.execute("BEGIN EXCLUSIVE")
+        study.finish(replace(trial, state=State.DIVERGED, seconds=1.0))
+        os.kill(os.getpid(), signal.SIGINT)
+        while not interruption.happened():
+            time.sleep(0.01)
+
+    monkeypatch.setattr(searching, "_search", gone)
+    with closing(locking):
+        assert cli.run(["run", str(write_digits(tmp_path)), "-j", "0"]) == 130
+    [file] = waiting_files("digits")
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith(f"interrupted; results wait in {file}, and the next run takes them in.")
 
 
 def test_a_file_that_cannot_be_read_is_refused(storage: str) -> None:
     search(storage, digits_config())
-    waiting_file("digits").write_text("{")
+    Path("runs/digits/unstored-1.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read"):
         search(storage, digits_config(trials=7))
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from cnnsearch import __version__, catalog
+from cnnsearch import __version__, catalog, ranking
 from cnnsearch.environment import cpu_name
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.render.text import counted
@@ -161,17 +161,20 @@ def _leftovers(storage: str) -> Iterator[Line]:
     from cnnsearch.study import read
     from cnnsearch.study.location import study_folder
     from cnnsearch.study.lock import is_held
-    from cnnsearch.study.waiting import waiting_file
+    from cnnsearch.study.waiting import waiting_files
 
     found = []
     for name in read.study_names(storage):
-        trials = read.trials(storage, name)
+        try:
+            trials = ranking.last_attempts(read.trials(storage, name))
+        except CnnsearchError as error:
+            yield Line("leftovers", f"{name}: {error}", well=False)
+            continue
         dead = [t for t in trials if t.state is State.KILLED and t.reason == read.COORDINATOR_DIED]
         unended = sum(trial.seconds is None for trial in dead)
         if unended and not is_held(storage, name):
             found.append(f"{name}: {counted(unended, 'trial')} of a dead coordinator")
-        if waiting_file(name).exists():
-            found.append(f"{name}: results that wait in {waiting_file(name)}")
+        found += [f"{name}: results that wait in {path}" for path in waiting_files(name)]
         partial = list(study_folder(name).glob(".*.partial"))
         if partial and not is_held(storage, name):
             found.append(f"{name}: {counted(len(partial), 'folder')} of trials that were cut short")

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from cnnsearch.errors import InputError
 
-_PASSWORD = re.compile(r"^[\w+]+://[^/?@]*:[^@]*@|[?&]password=", re.ASCII)
+_PASSWORD = re.compile(r"^[\w+]+://[^/?@]*:[^@]*@|[?&]\w*password=", re.ASCII)
 
 
 def _without_password(context: click.Context, parameter: click.Parameter, storage: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from cnnsearch.errors import InputError
+from cnnsearch.errors import CnnsearchError, InputError
 from cnnsearch.records import State, StudySummary
 from cnnsearch.render import output
 from cnnsearch.render.output import Line
@@ -21,15 +21,33 @@ Places = Mapping[str, Mapping[str, Any]]
 
 
 def list_studies(storage: str, as_json: bool, form: Form) -> None:
-    """Print all studies; above the stages of a chain stands the chain."""
+    """Print all studies; above the stages of a chain stands the chain.
+
+    Raises:
+        CnnsearchError: some are damaged; the others are printed.
+    """
     from cnnsearch.study import read
 
-    summaries, places = read.summaries(storage), read.stages(storage)
+    summaries, broken = read.summaries(storage)
+    places = read.stages(storage)
+    if summaries or not broken:
+        _print_studies(summaries, places, storage, as_json, form)
+    if broken:
+        raise CnnsearchError(
+            "\n".join(f"study {name} is left out: {error}" for name, error in broken.items())
+        )
+
+
+def _print_studies(
+    summaries: Sequence[StudySummary], places: Places, storage: str, as_json: bool, form: Form
+) -> None:
     if as_json:
         output.write_json([_study_object(summary, places) for summary in summaries])
         return
     if not summaries:
-        say(f"No studies in {storage}. Start one: cnnsearch run FILE")
+        from cnnsearch.study.backends import backend
+
+        say(f"No studies in {backend(storage).shown}. Start one: cnnsearch run FILE")
         if form is Form.COLUMNS:
             return
     rows = summaries if form is Form.CSV else _grouped(summaries, places)

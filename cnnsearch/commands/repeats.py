@@ -13,7 +13,7 @@ import click
 
 from cnnsearch import ranking
 from cnnsearch.commands.rerun import Request
-from cnnsearch.commands.running import make_display, make_folder
+from cnnsearch.commands.running import ended_as_interrupted, make_display, make_folder
 from cnnsearch.commands.workers import LocalWorkers, Workers
 from cnnsearch.config import (
     Config,
@@ -87,8 +87,10 @@ def repeat(request: Request, seeds: int, name: str | None) -> int:
         with Interruption() as interruption:
             if _waiting(plan, read.trials(plan.storage, plan.config.study)):
                 make_folder(plan.config)
-                _run(plan, ready, workers, interruption)
-    found = _repeated(plan, request.values)
+                with ended_as_interrupted(plan.config.study, interruption):
+                    _run(plan, ready, workers, interruption)
+    with ended_as_interrupted(plan.config.study, interruption):
+        found = _repeated(plan, request.values)
     if request.as_json:
         output.write_json(repeats_object(found))
     else:

@@ -1,19 +1,22 @@
-"""What `run` and `rerun` share: the folder of logs, and the display of what runs."""
+"""What `run` and `rerun` share: the folder of logs, the display of what runs, the way they end."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from rich.console import Console
 
 from cnnsearch.config import Config
-from cnnsearch.errors import InputError
+from cnnsearch.errors import InputError, StorageGoneError
+from cnnsearch.interruption import Interruption
 from cnnsearch.objective import DIRECTIONS
 from cnnsearch.records import Trial
 from cnnsearch.render.display import Display, LineDisplay, LiveDisplay
 from cnnsearch.render.progress import SearchProgress
 from cnnsearch.study.location import study_folder
+from cnnsearch.study.waiting import waiting_files
 
 
 def make_folder(config: Config) -> None:
@@ -29,6 +32,25 @@ def make_folder(config: Config) -> None:
         raise InputError(
             f"{folder.resolve()}: {error.strerror}. Logs are kept there; start in another folder."
         ) from error
+
+
+@contextmanager
+def ended_as_interrupted(study: str, interruption: Interruption) -> Iterator[None]:
+    """A storage that is gone too does not change the exit code that an interruption has.
+
+    Raises:
+        StorageGoneError: with that code, and with where results wait.
+    """
+    try:
+        yield
+    except StorageGoneError as error:
+        if not interruption.happened():
+            raise
+        files = ", ".join(map(str, waiting_files(study)))
+        waits = f"; results wait in {files}, and the next run takes them in" if files else ""
+        told = StorageGoneError(f"{error}\ninterrupted{waits}.")
+        told.exit_code = interruption.exit_code
+        raise told from error
 
 
 def make_display(config: Config, before: Sequence[Trial], count: int, slots: int) -> Display:

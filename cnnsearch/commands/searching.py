@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnsearch import ranking
-from cnnsearch.commands.running import make_display, make_folder
+from cnnsearch.commands.running import ended_as_interrupted, make_display, make_folder
 from cnnsearch.commands.workers import LocalWorkers, RayWorkers, Workers
 from cnnsearch.config import Config, duration, is_study_name, load, study_name
 from cnnsearch.errors import InputError
@@ -187,16 +187,21 @@ def run(request: Request) -> Found:
 
 
 def search(request: Request, ready: Preflight, interruption: Interruption) -> Found:
-    """Run what remains of a search, without a last word."""
+    """Run what remains of a search, without a last word.
+
+    Raises:
+        StorageGoneError: the storage is gone; with the interruption's exit code where one came.
+    """
     fingerprint = ready.images.fingerprint
     study = Study.claim(request.storage, request.config, fingerprint, request.count)
-    try:
-        if request.stage is not None:
-            study.keep_stage(request.stage)
-        _search(request, ready, study, interruption)
-    finally:
-        study.release()
-    found = as_found(request)
+    with ended_as_interrupted(request.config.study, interruption):
+        try:
+            if request.stage is not None:
+                study.keep_stage(request.stage)
+            _search(request, ready, study, interruption)
+        finally:
+            study.release()
+        found = as_found(request)
     return replace(found, code=interruption.exit_code) if interruption.happened() else found
 
 

@@ -11,9 +11,13 @@ import optuna
 import sqlalchemy
 from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 from sqlalchemy.exc import DBAPIError
 
-from cnnsearch.errors import StorageGoneError
+from cnnsearch.config import Config
+from cnnsearch.errors import InputError, StorageGoneError
+from cnnsearch.objective import DIRECTIONS
+from cnnsearch.study import attributes
 from cnnsearch.study.backends import Backend, backend, damaged, failure
 from cnnsearch.study.stored import DamagedError
 
@@ -66,6 +70,29 @@ def opened(storage: str) -> Iterator[RDBStorage]:
         yield database
     finally:
         database.engine.dispose()
+
+
+def study_id(database: RDBStorage, config: Config) -> int:
+    """The study's id; it is created when absent, and anew where its creation was cut short.
+
+    Raises:
+        InputError: it is another program's.
+    """
+    assert config.search is not None
+    direction = StudyDirection[DIRECTIONS[config.search.objective].upper()]
+    try:
+        found = database.get_study_id_from_name(config.study)
+    except KeyError:
+        return database.create_new_study([direction], config.study)
+    attrs = database.get_study_user_attrs(found)
+    if attributes.VERSION in attrs:
+        return found
+    if database.get_n_trials(found) or (attrs and attributes.COORDINATOR not in attrs):
+        raise InputError(
+            f"study {config.study} was made by another program. Give yours a name: --name NAME."
+        )
+    database.delete_study(found)
+    return database.create_new_study([direction], config.study)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy.exc import ArgumentError
 
-from cnnsearch.errors import CnnsearchError, InputError, StorageGoneError
+from cnnsearch.errors import CnnsearchError, InputError, MissingExtraError, StorageGoneError
 
 DRIVER = "postgresql+psycopg"
 # A cut cable is seen within 10 s, silence on a connection and then on the next one; without these
@@ -46,12 +46,13 @@ class Postgres:
         """Read the URL.
 
         Raises:
-            InputError: it is none, or psycopg is not installed.
+            InputError: it is none.
+            MissingExtraError: psycopg is not installed.
         """
         try:
             import psycopg
         except ImportError:
-            raise InputError(
+            raise MissingExtraError(
                 "--storage: PostgreSQL needs psycopg. pip install 'cnnsearch[postgres]'"
             ) from None
         try:
@@ -60,7 +61,7 @@ class Postgres:
             raise InputError(
                 f"--storage: no URL of a database. Write {DRIVER}://USER@HOST/DATABASE."
             ) from None
-        self.shown = url.render_as_string(hide_password=True)
+        self.shown = _shown(url)
         self.error: type[Exception] = psycopg.Error
         self._connect = psycopg.connect
         _, named = url.get_dialect()().create_connect_args(url)
@@ -209,6 +210,13 @@ class PostgresLock:
         question = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
         self._session = self._connection.execute(question).fetchone()
         return True
+
+
+def _shown(url: sqlalchemy.URL) -> str:
+    """The URL without its passwords: libpq takes some from the query too."""
+    hidden = {key: "***" for key in url.query if key.lower().endswith("password")}
+    shown = url.update_query_dict(hidden).render_as_string(hide_password=True)
+    return shown.replace("%2A%2A%2A", "***")
 
 
 def _key(study: str) -> int:

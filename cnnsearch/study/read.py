@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
@@ -18,7 +18,7 @@ import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
 from cnnsearch import ranking
-from cnnsearch.errors import InputError
+from cnnsearch.errors import CnnsearchError, InputError
 from cnnsearch.objective import DIRECTIONS
 from cnnsearch.records import EpochResult, State, StudySummary, Trial, is_study_name
 from cnnsearch.study import attributes, stored, versions
@@ -37,7 +37,7 @@ Row = tuple[int, str, float | None, Mapping[str, Any]]
 def study_names(storage: str) -> list[str]:
     """Names of all studies that cnnsearch made; none where the database does not exist."""
     with _connection(storage) as connection:
-        return [name for name, _ in _studies(connection)] if connection else []
+        return _names(connection) if connection else []
 
 
 def resolve(storage: str, prefix: str) -> str:
@@ -67,15 +67,18 @@ def resolve(storage: str, prefix: str) -> str:
     raise InputError(f"no study {prefix!r} in {where}. {hint}")
 
 
-def summaries(storage: str) -> list[StudySummary]:
-    """All studies, the one begun first at the top."""
+def summaries(storage: str) -> tuple[list[StudySummary], dict[str, CnnsearchError]]:
+    """All studies, the one begun first at the top; and what is wrong with those left out."""
+    found: list[StudySummary] = []
+    broken: dict[str, CnnsearchError] = {}
     with _connection(storage) as connection:
-        if connection is None:
-            return []
-        return [
-            _summary(name, attrs, _trials(storage, name, connection))
-            for name, attrs in _studies(connection)
-        ]
+        for name in _names(connection) if connection else []:
+            try:
+                attrs = _attributes(connection, name)
+                found.append(_summary(name, attrs, _trials(storage, name, connection)))
+            except (DamagedError, UnicodeDecodeError) as error:
+                broken[name] = damaged(backend(storage), error)
+    return found, broken
 
 
 def summary(storage: str, name: str) -> StudySummary:
@@ -94,16 +97,19 @@ def summary_and_trials(storage: str, name: str) -> tuple[StudySummary, list[Tria
 
 
 def study_attributes(storage: str, name: str) -> Mapping[str, Any] | None:
-    """The study's attributes by name; None where there is no such study."""
+    """The study's attributes by name; None where cnnsearch made no such study."""
     with _connection(storage) as connection:
-        return dict(_studies(connection, every=True)).get(name) if connection else None
+        return _found(connection, name) if connection else None
 
 
 def stages(storage: str) -> dict[str, Mapping[str, Any]]:
     """The place of each study that is a stage of a chain: `family`, `stage`, `of`, `parent`."""
+    found: dict[str, Mapping[str, Any]] = {}
     with _connection(storage) as connection:
-        found = _studies(connection) if connection else []
-    return {name: attrs[attributes.STAGE] for name, attrs in found if attrs.get(attributes.STAGE)}
+        for name, text in _having(connection, attributes.STAGE) if connection else []:
+            with suppress(DamagedError):  # told by who asks for that study
+                found[name] = stored.of_study(attributes.STAGE, text)
+    return {name: place for name, place in found.items() if place}
 
 
 def trials(storage: str, name: str) -> list[Trial]:
@@ -180,39 +186,51 @@ def _has_tables(connection: sqlalchemy.Connection, place: Backend) -> bool:
     return False
 
 
-def _studies(
-    connection: sqlalchemy.Connection, every: bool = False
-) -> list[tuple[str, dict[str, Any]]]:
-    """Name and attributes of each study, in the order they were made.
+def _having(connection: sqlalchemy.Connection, key: str) -> list[tuple[str, Any]]:
+    """The studies that have an attribute, in the order they were made, and its text.
 
     Without those whose names cnnsearch gives to none: they become names of files.
     """
     rows = connection.execute(
         sqlalchemy.text(
-            "SELECT s.study_name, a.key, a.value_json FROM studies s"
-            " LEFT JOIN study_user_attributes a ON a.study_id = s.study_id ORDER BY s.study_id"
-        )
+            "SELECT s.study_name, a.value_json FROM studies s JOIN study_user_attributes a"
+            " ON a.study_id = s.study_id WHERE a.key = :key ORDER BY s.study_id"
+        ),
+        {"key": key},
     )
-    found: dict[str, dict[str, Any]] = {}
-    for name, key, value in rows:
-        attrs = found.setdefault(name, {})
-        if key is not None:
-            attrs[key] = stored.of_study(key, value)
-    ours = [name for name in found if every or attributes.CONFIG in found[name]]
-    return [(n, found[n]) for n in ours if isinstance(n, str) and is_study_name(n)]
+    return [(name, text) for name, text in rows if isinstance(name, str) and is_study_name(name)]
+
+
+def _names(connection: sqlalchemy.Connection) -> list[str]:
+    """Those of cnnsearch's studies: other programs may keep theirs in the same database."""
+    return [name for name, _ in _having(connection, attributes.VERSION)]
+
+
+def _found(connection: sqlalchemy.Connection, name: str) -> dict[str, Any] | None:
+    """The attributes of a study of ours."""
+    rows = connection.execute(
+        sqlalchemy.text(
+            "SELECT a.key, a.value_json FROM study_user_attributes a"
+            " JOIN studies s ON s.study_id = a.study_id WHERE s.study_name = :name"
+        ),
+        {"name": name},
+    ).all()
+    if not any(key == attributes.VERSION for key, _ in rows):
+        return None
+    return {key: stored.of_study(key, value) for key, value in rows}
 
 
 def _attributes(connection: sqlalchemy.Connection | None, name: str) -> dict[str, Any]:
     """Those of a study that was there a moment ago."""
-    found = dict(_studies(connection)) if connection else {}
-    if name not in found:
+    found = _found(connection, name) if connection else None
+    if found is None:
         raise InputError(f"study {name} is gone.")
-    return found[name]
+    return found
 
 
 def _summary(name: str, attrs: Mapping[str, Any], trials: Sequence[Trial]) -> StudySummary:
-    config = attrs[attributes.CONFIG]
     with stored.whole(f"the config of study {name}"):
+        config = attrs[attributes.CONFIG]
         direction = DIRECTIONS[config["search"]["objective"]]
     best = ranking.best(trials, direction)
     starts = [trial.started for trial in trials if trial.started is not None]

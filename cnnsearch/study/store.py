@@ -14,18 +14,16 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.storages import RDBStorage
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from cnnsearch import __version__
 from cnnsearch.config import Config, differences, from_plain
 from cnnsearch.errors import CnnsearchError, InputError, StorageGoneError, StudyBusyError
-from cnnsearch.objective import DIRECTIONS
 from cnnsearch.ranking import last_attempts
 from cnnsearch.records import Params, Start, State, Trial
 from cnnsearch.study import attributes, read, requests
 from cnnsearch.study.backends import backend
-from cnnsearch.study.database import open_storage, opened, told
+from cnnsearch.study.database import open_storage, opened, study_id, told
 from cnnsearch.study.distributions import to_optuna
 from cnnsearch.study.kinds import check_kind
 from cnnsearch.study.lock import StudyLock
@@ -60,7 +58,7 @@ class Study:
         self._lock = lock
         self._backend = backend(storage)
         self._database = database
-        self._id = _study_id(self._database, config)
+        self._id = study_id(self._database, config)
         self._cached = optuna.storages.get_storage(self._database)  # finished trials, read once
         self._sampler = make_sampler(self.search.sampler, self.space, config.seed)
         self._pruner = make_pruner(self.search.pruner)
@@ -134,14 +132,16 @@ class Study:
         self._set(attributes.PLANNED, max(planned, len(last_attempts(self.trials()))))
 
     def release(self) -> None:
-        """Give the study back; what cannot be stored is kept in a file."""
-        with suppress(CnnsearchError):  # what still waits is for the next owner
-            if self.gone is not None:
-                self._try_again()
-            self.apply_requests(0.0)
-        self._writer.close()
-        self._database.engine.dispose()
-        self._lock.release()
+        """Give the study back; what cannot be stored is kept in a file, see `Writer.close`."""
+        try:
+            with suppress(CnnsearchError):  # what still waits is for the next owner
+                if self.gone is not None:
+                    self._try_again()
+                self.apply_requests(0.0)
+            self._writer.close()
+        finally:
+            self._database.engine.dispose()
+            self._lock.release()
 
     def trials(self) -> list[Trial]:
         """All attempts, by number, without curves."""
@@ -337,7 +337,7 @@ def check_resume(
         InputError: with the differences.
     """
     attrs = read.study_attributes(storage, config.study)
-    if attrs is None or attributes.CONFIG not in attrs:
+    if attrs is None:
         return
     other = "To start another study, give it a name: --name NAME."
     check_kind(config.study, attrs.get(attributes.RERUN), repeats, other)
@@ -374,24 +374,6 @@ def remove(storage: str, name: str) -> None:
             database.delete_study(database.get_study_id_from_name(name))
     finally:
         lock.release()
-
-
-def _study_id(database: RDBStorage, config: Config) -> int:
-    """The study's id; it is created when absent, and anew where its creation was cut short."""
-    assert config.search is not None
-    direction = StudyDirection[DIRECTIONS[config.search.objective].upper()]
-    try:
-        study_id = database.get_study_id_from_name(config.study)
-    except KeyError:
-        return database.create_new_study([direction], config.study)
-    if attributes.CONFIG in database.get_study_user_attrs(study_id):
-        return study_id
-    if database.get_n_trials(study_id):
-        raise InputError(
-            f"study {config.study} was made by another program. Give yours a name: --name NAME."
-        )
-    database.delete_study(study_id)
-    return database.create_new_study([direction], config.study)
 
 
 def _coordinator(run: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What could not be stored yet: reports and ends of trials that wait for the storage.
 
-Kept in the order of time, and in a file where the search ends before the storage is back.
+Kept in the order of time, and in a file until the storage is back: the process may end first.
 """
 
 from __future__ import annotations
@@ -64,17 +64,22 @@ class Waiting:
         for item in items:
             del self._items[item.number]
 
-    def save(self, path: Path, run: str) -> None:
+    def save(self, path: Path, run: str, storage: str) -> None:
         """Write it to a file, whole or not at all.
 
         Args:
             run: of the coordinator whose trials these are.
+            storage: that they belong to, as people are told of it.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.{os.getpid()}")
-        content = {"run": run, "trials": [asdict(item) for item in self._items.values()]}
-        draft.write_text(json.dumps(content), encoding="utf-8")
-        draft.replace(path)
+        trials = [asdict(item) for item in self._items.values()]
+        content = {"storage": storage, "run": run, "trials": trials}
+        try:
+            draft.write_text(json.dumps(content), encoding="utf-8")
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> tuple[Waiting, str]:
@@ -97,6 +102,14 @@ class Waiting:
         return self._items.setdefault(number, Unstored(number))
 
 
-def waiting_file(study: str) -> Path:
-    """Where it is kept from one command to the next."""
-    return study_folder(study) / "unstored.json"
+def waiting_file(study: str, run: str) -> Path:
+    """Where a coordinator keeps it for the next command.
+
+    Each has a file of its own: one folder may see searches that are kept in several storages.
+    """
+    return study_folder(study) / f"unstored-{run}.json"
+
+
+def waiting_files(study: str) -> list[Path]:
+    """Those of all coordinators, whatever their storage."""
+    return sorted(study_folder(study).glob("unstored*.json"))

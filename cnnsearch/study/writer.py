@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
@@ -14,10 +15,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cnnsearch.errors import InputError, StorageGoneError
 from cnnsearch.records import State, Trial
+from cnnsearch.render.text import counted
 from cnnsearch.study import attributes
+from cnnsearch.study.backends import backend
 from cnnsearch.study.database import one_transaction, told
 from cnnsearch.study.states import OPTUNA_STATES
-from cnnsearch.study.waiting import Unstored, Waiting, waiting_file
+from cnnsearch.study.waiting import Unstored, Waiting, waiting_file, waiting_files
 
 # A storage that is gone is tried again after so many seconds, then after twice as many each time.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
@@ -64,6 +67,7 @@ class Writer:
         self._study_id = study_id
         self._run = run
         self._database = database
+        self._file = waiting_file(study, run)
         self._waiting = Waiting()
         self._held_since = math.inf
         self.ids: dict[int, int] = {}
@@ -79,10 +83,13 @@ class Writer:
             self.write()
 
     def end(self, trial: Trial) -> None:
-        """Store how a trial ended."""
+        """Store how a trial ended; in a file too where it has to wait, for we may be killed."""
         state, attrs = OPTUNA_STATES[trial.state], attributes.of_end(trial)
         self._waiting.end(trial.number, attrs, state, trial.value)
         self.write(trial.number)
+        if self.gone is not None:
+            with suppress(OSError):  # `close` tells of it
+                self._save()
 
     def write_held(self) -> None:
         """Store the reports that have waited long enough."""
@@ -117,16 +124,19 @@ class Writer:
             bury(self._database, self._strays(), _CUT_SHORT)
         self._write()
         self.gone = None
+        with suppress(OSError):  # a file of what is stored is taken in without harm
+            self._file.unlink(missing_ok=True)
 
     def take_in(self) -> None:
-        """Store what an earlier command could not, of trials that nobody has ended since.
+        """Store what earlier commands could not, of trials that nobody has ended since.
 
         Raises:
-            InputError: its file cannot be read.
+            InputError: a file of theirs cannot be read.
         """
-        path = waiting_file(self._study)
-        if not path.exists():
-            return
+        for path in waiting_files(self._study):
+            self._take_in(path)
+
+    def _take_in(self, path: Path) -> None:
         try:
             waiting, run = Waiting.load(path)
         except (OSError, ValueError) as error:
@@ -134,9 +144,15 @@ class Writer:
                 f"{path}: results that could not be stored, and cannot be read: {error}. "
                 "Move it away; its trials run again."
             ) from error
-        for found in self._running():
-            if attributes.unfolded(found.user_attrs).get(attributes.RUN) == run:
-                self.ids[found.number] = found._trial_id
+        own = [
+            found
+            for found in self._database.get_all_trials(self._study_id, deepcopy=False)
+            if attributes.unfolded(found.user_attrs).get(attributes.RUN) == run
+        ]
+        # Another storage's trials: the file is for a command that runs with that one.
+        if not own:
+            return
+        self.ids = {one.number: one._trial_id for one in own if one.state is TrialState.RUNNING}
         waiting.forget([item for item in waiting.items() if item.number not in self.ids])
         self._waiting = waiting
         self._write()
@@ -144,9 +160,25 @@ class Writer:
         path.unlink()
 
     def close(self) -> None:
-        """Keep in a file what could not be stored."""
-        if self._waiting:
-            self._waiting.save(waiting_file(self._study), self._run)
+        """Keep in a file what could not be stored.
+
+        Raises:
+            StorageGoneError: nor can that file be written.
+        """
+        if not self._waiting:
+            return
+        try:
+            self._save()
+        except OSError as error:
+            gone = f"{self.gone.message}\n" if self.gone else ""
+            lost = counted(self._waiting.ended, "result")
+            raise StorageGoneError(
+                f"{gone}cannot write {self._file}: {error.strerror}. {lost} could neither be "
+                "stored nor kept there; the next run repeats what it does not find."
+            ) from error
+
+    def _save(self) -> None:
+        self._waiting.save(self._file, self._run, backend(self._storage).shown)
 
     def _write(self, number: int | None = None) -> None:
         items = self._waiting.items(number)
