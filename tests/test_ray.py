@@ -248,5 +248,5 @@ def test_answers_are_taken_in_their_order(
     ],
 )
 def test_why_a_worker_was_lost(error: Exception, reason: str, memory: bool) -> None:
-    assert reason in executors.ray._in_short(error)
+    assert reason in clusters.in_short(error)
     assert executors.ray.is_out_of_memory(error) is memory

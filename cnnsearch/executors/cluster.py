@@ -157,7 +157,7 @@ class Cluster:
                 found = ray.get(answer, timeout=max(1.0, deadline - time.monotonic()))
                 reason = unfit(found, fingerprint)
             except Exception as error:  # whatever it is, the node cannot run a trial
-                reason = str(error).strip().splitlines()[-1]
+                reason = in_short(error)
             if reason is not None:
                 told.append(self.refuse(node, reason))
         if not self.room:
@@ -231,6 +231,19 @@ def unfit(node: Node, fingerprint: str) -> str | None:
         held = "other images" if " " not in node.images else node.images
         return f"{held} in data.root there. Put the same there."
     return None
+
+
+def in_short(error: Exception) -> str:
+    """What is wrong, of the lines of Ray's report."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, Exception):  # what the worker itself raised
+        return f"{type(cause).__name__}: {cause}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = (line.partition("The actor is dead because ") for line in lines)
+    found = next((because for _, _, because in told if because), [*lines, type(error).__name__][0])
+    for rest in (" Some common causes", " There are some", ". Please"):
+        found = found.partition(rest)[0]
+    return found
 
 
 def _ray(here: bool) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.executors import Lost, Message
 from cnnsearch.executors.attempt import asked
-from cnnsearch.executors.cluster import Cluster, unfit
+from cnnsearch.executors.cluster import Cluster, in_short, unfit
 from cnnsearch.executors.remote import Node, Told, Worker
 from cnnsearch.executors.worker import LOG
 from cnnsearch.records import Outcome, State, Task
@@ -172,7 +172,7 @@ class RayExecutor:
         try:
             answer: Node | Told = self._ray.get(actor.calls.pop(0))
         except Exception as error:  # Ray's many ways to say that it is gone
-            return self._bury(actor, _in_short(error), is_out_of_memory(error))
+            return self._bury(actor, in_short(error), is_out_of_memory(error))
         if isinstance(answer, Node):
             self._settle(actor, answer)
             return []
@@ -277,16 +277,3 @@ def _earlier(task: Task) -> list[bytes]:
 def is_out_of_memory(error: Exception) -> bool:
     """Whether Ray killed the worker to have its memory. Where Linux did, Ray cannot tell."""
     return "OutOfMemory" in type(error).__name__ or "running low on memory" in str(error)
-
-
-def _in_short(error: Exception) -> str:
-    """What is wrong, of the lines of Ray's report."""
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, Exception):  # what the worker itself raised
-        return f"{type(cause).__name__}: {cause}"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = (line.partition("The actor is dead because ") for line in lines)
-    found = next((because for _, _, because in told if because), [*lines, type(error).__name__][0])
-    for rest in (" Some common causes", " There are some", ". Please"):
-        found = found.partition(rest)[0]
-    return found
