@@ -10,16 +10,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from cnnsearch import drafts
 from cnnsearch.config.config import Config
 from cnnsearch.records import CHECKPOINT_LINE, Checkpointing, EpochResult, LayerProbe, Probe
 
@@ -122,7 +121,7 @@ def write(
     rows: Sequence[Mapping[str, Any]],
     state: Mapping[str, Any],
 ) -> None:
-    """Write a checkpoint under a temporary name, and rename it once it is on the disk.
+    """Write a checkpoint.
 
     Args:
         told: see `identity`; `state`: see `Checkpoint`.
@@ -135,19 +134,10 @@ def write(
     buffer = io.BytesIO()
     torch.save(content, buffer)
     rest = buffer.getbuffer()
-    partial = file.with_name(f"{file.name}.partial")
-    try:
-        with partial.open("wb") as written:
-            written.write(_MAGIC + b"%d\n" % FORMAT)
-            written.write(hashlib.sha256(rest).hexdigest().encode() + b"\n")
-            written.write(rest)
-            written.flush()
-            os.fsync(written.fileno())
-        partial.replace(file)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink()
-        raise
+    with drafts.replacing(file) as written:
+        written.write(_MAGIC + b"%d\n" % FORMAT)
+        written.write(hashlib.sha256(rest).hexdigest().encode() + b"\n")
+        written.write(rest)
 
 
 def read(file: Path, told: Mapping[str, str]) -> Checkpoint:

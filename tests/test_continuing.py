@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +31,7 @@ from cnnsearch.space import Choice, Range, Space
 from cnnsearch.study import read
 from cnnsearch.study.store import Study
 from tests.builders import digits_config, write_digits
+from tests.waiting import until
 
 DATABASE = "cnnsearch.db"
 FINGERPRINT = load_images(Data(name="digits")).fingerprint
@@ -178,10 +178,7 @@ def test_a_dead_or_interrupted_coordinator(sent: signal.Signals, tmp_path: Path)
         env=environment(),
         start_new_session=True,
     ) as process:
-        deadline = time.monotonic() + 60
-        while not Path("runs/digits/.0.partial/checkpoint.pt").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        until(Path("runs/digits/.0.partial/checkpoint.pt").exists, "a checkpoint")
         process.send_signal(sent)
         process.wait(timeout=30)
     assert {t.state for t in attempts()} == {State.KILLED}

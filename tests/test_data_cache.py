@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from cnnsearch.config.sections import Data
 from cnnsearch.data import Images, cache, load
 from cnnsearch.errors import DataError
 from tests.imagefolders import make_folder, picture
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -153,9 +153,7 @@ def test_the_others_wait_for_the_one_that_decodes(root: Path) -> None:
     with cache.lock(place, said.append):
         waiting = threading.Thread(target=load, args=(section, said.append))
         waiting.start()
-        deadline = time.monotonic() + 30
-        while not said and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: said, "a word")
         assert said == ["Another process is reading the same images: waiting for it."]
         assert waiting.is_alive()
         assert not [path for path in cache.folder().iterdir() if path.is_dir()]

@@ -23,6 +23,7 @@ from cnnsearch.executors.ray import RayExecutor
 from cnnsearch.records import EpochResult, Outcome, Prepared, State, Task
 from tests.builders import digits_config
 from tests.clusters import on_ray
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
 
@@ -276,10 +277,7 @@ def test_workers_end_with_their_coordinator(tmp_path: Path) -> None:
         workers = [int(pid) for pid in coordinator.stdout.readline().split()]
         assert len(workers) == 2
         coordinator.kill()
-    deadline = time.monotonic() + 10
-    while any(_lives(pid) for pid in workers):
-        assert time.monotonic() < deadline, "workers outlive their coordinator"
-        time.sleep(0.05)
+    until(lambda: not any(map(_lives, workers)), "the end of its workers", seconds=10)
 
 
 def _lives(pid: int) -> bool:

@@ -34,7 +34,7 @@ FLOORS = [
     ["config"],
     ["ending", "verification", "space", "selection", "grouping", "fusion"],
     ["catalog", "environment", "ranking", "objective", "diagnose"],
-    ["records", "rows", "errors", ""],
+    ["records", "rows", "errors", "drafts", ""],
 ]
 BESIDE: set[tuple[str, str]] = set()
 TRAINING = {"runner", "train", "probe", "model", "data", "losses", "process", "guard", "optimizer"}

@@ -21,6 +21,7 @@ from cnnsearch.records import Checkpointing, EpochResult, Outcome, State, Task, 
 from cnnsearch.study import read
 from tests.builders import digits_config, write_digits
 from tests.clusters import Nodes, on_ray, run, workers
+from tests.waiting import until
 
 pytestmark = pytest.mark.xdist_group("ray")
 Capture = pytest.CaptureFixture[str]
@@ -93,9 +94,7 @@ def test_a_lost_trial_goes_on_from_its_checkpoint(nodes: Nodes, tmp_path: Path) 
     assert cli.run(["run", *words, "-j", "0", "--storage", other]) == 0
     (tmp_path / "runs").rename(tmp_path / "other")
     with run(nodes, tmp_path, *words) as process:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "runs/digits/.0.partial/checkpoint.pt").exists():
-            assert time.monotonic() < deadline
+        until((tmp_path / "runs/digits/.0.partial/checkpoint.pt").exists, "a checkpoint")
         os.kill(workers()[0], signal.SIGKILL)
         assert process.stderr is not None
         process.stderr.read()
@@ -114,13 +113,10 @@ def test_a_lost_trial_goes_on_from_its_checkpoint(nodes: Nodes, tmp_path: Path) 
 def test_workers_end_with_their_coordinator(nodes: Nodes, tmp_path: Path) -> None:
     file = str(write_digits(tmp_path, train="train: {epochs: 1000}"))
     with run(nodes, tmp_path, file) as process:
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.glob("runs/digits/.0.partial")) or not workers():
-            assert time.monotonic() < deadline
+        until((tmp_path / "runs/digits/.0.partial").exists, "a trial")
+        assert workers()
         process.kill()
-    deadline = time.monotonic() + 10
-    while workers():
-        assert time.monotonic() < deadline, "workers outlive their coordinator"
+    until(lambda: not workers(), "the end of its workers", seconds=10)
 
 
 def test_unfit_nodes_get_no_trials(nodes: Nodes, tmp_path: Path) -> None:

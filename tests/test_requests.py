@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from cnnsearch.study.store import Study
 from tests.builders import digits_config, write_digits
 from tests.studies import SPACE, complete, point, write_study
 from tests.verbs import Found, call
+from tests.waiting import until
 
 __all__ = ["call"]  # fixture
 
@@ -357,11 +357,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _wait_until(there: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while not there():
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.02)
+    until(lambda: there() or process.poll() is not None, "what the search does")
+    assert process.poll() is None
 
 
 class TestWhatListsShow:

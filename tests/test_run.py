@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from cnnsearch.records import EpochResult, State
 from cnnsearch.study import read
 from cnnsearch.study.store import Study
 from tests.builders import digits_config, write_digits
+from tests.waiting import until
 
 DATABASE = "cnnsearch.db"
 CNNSEARCH = [sys.executable, "-m", "cnnsearch"]
@@ -156,10 +156,7 @@ def _wait_for_a_running_trial() -> None:
 
 
 def _wait_for(pattern: str) -> None:
-    deadline = time.monotonic() + 60
-    while not list(Path().glob(pattern)):
-        assert time.monotonic() < deadline, f"no {pattern}"
-        time.sleep(0.02)
+    until(lambda: list(Path().glob(pattern)), pattern)
 
 
 def test_a_busy_study_is_refused_with_exit_1(

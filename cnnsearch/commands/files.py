@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from cnnsearch import drafts
 from cnnsearch.errors import InputError
 
 
@@ -31,16 +31,12 @@ def write_whole(path: Path, text: str) -> None:
         InputError: it cannot be written.
     """
     path = path.resolve()
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         if path.exists() and not path.is_file():
             path.write_text(text, encoding="utf-8")
             return
-        try:
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        with drafts.replacing(path) as file:
+            file.write(text.encode())
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}. Write another path.") from error
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from cnnsearch import drafts
 from cnnsearch.errors import DataError
 
 
@@ -26,9 +27,8 @@ def add_reading(fingerprint: str) -> int:
         with FileLock(path.with_suffix(".lock"), timeout=30):
             counts = _read(path)
             counts[fingerprint] = counts.get(fingerprint, 0) + 1
-            draft = path.with_suffix(".tmp")
-            draft.write_text(json.dumps(counts, indent=1), encoding="utf-8")
-            draft.replace(path)
+            with drafts.replacing(path) as file:
+                file.write(json.dumps(counts, indent=1).encode())
     except OSError as error:
         raise DataError(
             f"{path}: the count of test set readings cannot be written: {error.strerror or error}."

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from cnnsearch import drafts
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.executors import Lost, Message
 from cnnsearch.executors.attempt import asked
@@ -252,10 +253,8 @@ class RayExecutor:
                 with (Path(task.folder) / LOG).open("a", encoding="utf-8") as file:
                     file.write(answer.printed)
             if answer.checkpoint is not None and task.checkpoints is not None:
-                kept = Path(task.checkpoints.file)
-                partial = kept.with_name(f"{kept.name}.partial")
-                partial.write_bytes(answer.checkpoint)
-                partial.replace(kept)
+                with drafts.replacing(Path(task.checkpoints.file)) as kept:
+                    kept.write(answer.checkpoint)
         except OSError as error:  # a full disk: the training goes on
             if not self._full and error.errno != errno.ENOENT:
                 self._full = True

@@ -6,12 +6,12 @@ Kept in the order of time, and in a file until the storage is back: the process 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cnnsearch import drafts
 from cnnsearch.study.location import study_folder
 
 
@@ -72,14 +72,10 @@ class Waiting:
             storage: that they belong to, as people are told of it.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
         trials = [asdict(item) for item in self._items.values()]
         content = {"storage": storage, "run": run, "trials": trials}
-        try:
-            draft.write_text(json.dumps(content), encoding="utf-8")
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        with drafts.replacing(path) as file:
+            file.write(json.dumps(content).encode())
 
     @classmethod
     def load(cls, path: Path) -> tuple[Waiting, str]:
