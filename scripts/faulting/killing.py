@@ -156,7 +156,9 @@ def _interrupt(
             time.sleep(setting.draws.uniform(0, 0.3))
     name = f"{number.name} {how_often}x"
     ended = command.code(_END_S)
-    if ended == 0 and f"[{scenario.plan.trials}/{scenario.plan.trials}]" in command.talk:
+    # Once the search is over, nothing catches the signal any more.
+    over = f"[{scenario.plan.trials}/{scenario.plan.trials}]" in command.talk
+    if over and ended in (0, -number):
         return Found()
     found.expect(ended == code, f"{name}: exit code {ended} instead of {code}: {command.last}")
     if how_often == 1:
