@@ -44,8 +44,12 @@ class Attempts:
         if losses > self._retries:
             times = "once" if losses == 1 else f"{losses} times"
             return Outcome(State.FAILED, f"lost its worker {times}; {lost.reason}")
+        return self.again(start, lost.reason)
+
+    def again(self, start: Start, reason: str) -> Outcome:
+        """Killed and to be tried again, at no cost."""
         self._waiting.appendleft(replace(start, attempt=start.attempt + 1))
-        return Outcome(State.KILLED, lost.reason)
+        return Outcome(State.KILLED, reason)
 
     def after_failure(self, start: Start, outcome: Outcome) -> Outcome:
         """Killed and to be tried again alone where memory ran out; else as it is."""

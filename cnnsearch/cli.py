@@ -22,6 +22,7 @@ VERBS = (
     "check",
     "layers",
     "run",
+    "stop",
     "list",
     "show",
     "compare",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from cnnsearch import catalog
 from cnnsearch.attempts import Attempts
@@ -35,12 +36,13 @@ from cnnsearch.records import (
     State,
     Task,
     Tick,
-    Trial,
 )
+from cnnsearch.running import Running
 from cnnsearch.study.store import Study
 
 _LOOK_S = 0.25
 _INTERRUPTED = "interrupted"
+_STOPPED = "stopped by the user"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,44 +64,6 @@ class Limits:
     interrupted: Callable[[], bool] = lambda: False
 
 
-@dataclass(slots=True)
-class _Running:
-    """A trial in an executor's hands, whole or fold by fold.
-
-    Args:
-        tasks: at the executor: which fold each of them is.
-        curves: of each fold, as far as it came.
-        outcomes: of the folds that have ended.
-        heard: when the last message came of it, or it was given to a worker.
-    """
-
-    start: Start
-    trial: Trial
-    config: Config
-    tasks: dict[int, int] = field(default_factory=dict)
-    curves: dict[int, list[EpochResult]] = field(default_factory=dict)
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
-    prepared: Prepared | None = None
-    judged: int = 0
-    heard: float = field(default_factory=time.monotonic)
-
-    @property
-    def next_fold(self) -> int | None:
-        """The first fold that no worker was given yet; none after one that ended the trial."""
-        lost = any(one.state is not State.COMPLETE for one in self.outcomes.values())
-        fold = len(self.curves)
-        return fold if fold < self.config.data.folds and not lost else None
-
-    @property
-    def epochs(self) -> int:
-        """Finished by now, over all folds."""
-        return sum(map(len, self.curves.values()))
-
-    def first(self, count: int) -> list[list[EpochResult]]:
-        """The curves of the first folds, of those that were begun."""
-        return [self.curves[fold] for fold in range(count) if fold in self.curves]
-
-
 class Coordinator:
     """Runs what remains of a study on an executor."""
 
@@ -112,13 +76,14 @@ class Coordinator:
         self._config = config
         self._executor = executor
         self._limits = limits
-        self._running: dict[int, _Running] = {}
-        self._of_task: dict[int, _Running] = {}
+        self._running: dict[int, Running] = {}
+        self._of_task: dict[int, Running] = {}
         # By task the first task of its submission: a group keeps one worker busy.
         self._submission: dict[int, int] = {}
         self._commit = commit(Path.cwd())
         self._kept = KeptCheckpoints(study.name, config.checkpoint.every)
         self._attempts = Attempts(deque(), 0)  # until `run`
+        self._stopped = self._stopped_now = False
         single = config.data.folds > 1 or config.checkpoint.every is not None or self._sequential
         self._fused = 1 if single else limits.fused
 
@@ -137,9 +102,10 @@ class Coordinator:
         self._attempts = Attempts(waiting, self._search.retries)
         try:
             while True:
-                if self._limits.interrupted():
+                if self._limits.interrupted() or self._stopped_now:
                     return
                 in_time = deadline is None or time.monotonic() < deadline
+                in_time = in_time and not self._stopped
                 if self._study.gone is None:
                     yield from self._fill(waiting, in_time)
                     left = in_time and (waiting or self._attempts.alone)
@@ -153,6 +119,7 @@ class Coordinator:
                 yield from map(Notice, self._kept.notices())
                 self._attempts.stop_on_failures()
                 self._study.apply_requests()
+                yield from self._stop(self._study.stops())
                 yield self._waited()
         finally:
             self._kill_all()
@@ -188,7 +155,7 @@ class Coordinator:
             else:
                 return
 
-    def _next(self, others: bool) -> _Running | None:
+    def _next(self, others: bool) -> Running | None:
         """The trial whose next fold is to be run, if not a new trial.
 
         Where a pruner decides after each fold, folds are run ahead of its word only by workers that
@@ -203,7 +170,7 @@ class Coordinator:
     def _begin_next(self, waiting: deque[Start], most: int) -> Iterator[Event]:
         """Begin the next trial, with others of its structure, so many in all."""
         starts = take_group(waiting, most, self._config.model.dropout)
-        group: list[_Running] = []
+        group: list[Running] = []
         try:
             for start in starts:
                 group += [self._begin(start)]
@@ -214,12 +181,12 @@ class Coordinator:
             self._submit(group)
         yield from (Began(running.trial) for running in group)
 
-    def _begin(self, start: Start) -> _Running:
+    def _begin(self, start: Start) -> Running:
         if self._sequential and not start.params:
             start = replace(start, params=self._study.draw(start.point))
         trial = self._study.begin(start)
         config = self._config.at(trial.params, trial.seed)
-        self._running[trial.number] = _Running(start, trial, config)
+        self._running[trial.number] = Running(start, trial, config)
         file = partial(self._study.name, trial.number) / "config.yaml"
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -230,14 +197,14 @@ class Coordinator:
             ) from error
         return self._running[trial.number]
 
-    def _submit(self, group: Sequence[_Running]) -> None:
+    def _submit(self, group: Sequence[Running]) -> None:
         """Give a trial, or its next fold, or trials to be fused, to a free worker."""
         tasks = [self._task(running) for running in group]
         for task in tasks:
             self._submission[task.number] = tasks[0].number
         self._executor.submit(tasks)
 
-    def _task(self, running: _Running) -> Task:
+    def _task(self, running: Running) -> Task:
         fold, trial = running.next_fold, running.trial
         assert fold is not None
         # Numbers of trials count up; what is below them is free for further folds.
@@ -266,6 +233,8 @@ class Coordinator:
             yield Epoch(running.trial, replace(content, epoch=running.epochs))
             if running.config.data.folds == 1:
                 yield from self._judge_epoch(running, content)
+            elif running.stops:
+                yield from self._stop_trial(running)
         elif isinstance(content, Lost):
             if self._limits.interrupted():  # it died of that, which costs no attempt
                 yield self._end(running, Outcome(State.KILLED, _INTERRUPTED))
@@ -277,13 +246,16 @@ class Coordinator:
             self._end_task(running, message.number)
             yield from self._fold_ended(running, fold, content)
 
-    def _judge_epoch(self, running: _Running, result: EpochResult) -> Iterator[Event]:
+    def _judge_epoch(self, running: Running, result: EpochResult) -> Iterator[Event]:
         """Report an epoch; let the trial go on, or prune it."""
         number, objective = running.trial.number, self._search.objective
         self._study.report(number, result.epoch, measured(result, objective))
+        last = result.epoch >= running.config.train.epochs
+        if running.stops and not last:
+            yield from self._stop_trial(running)
+            return
         if not self._prunes:
             return
-        last = result.epoch >= running.config.train.epochs
         prune = not last and self._study.should_prune(number)
         self._executor.answer(number, not prune)
         running.heard = time.monotonic()  # it waited for us, maybe long
@@ -294,7 +266,7 @@ class Coordinator:
     def _pruned(self, value: float, where: str) -> Outcome:
         return Outcome(State.PRUNED, f"{self._search.objective} {value:.4g} {where}: not promising")
 
-    def _fold_ended(self, running: _Running, fold: int, outcome: Outcome) -> Iterator[Event]:
+    def _fold_ended(self, running: Running, fold: int, outcome: Outcome) -> Iterator[Event]:
         """Go on with the other folds, or end the trial: by its first fold that is lost, by the
         pruner after any, or when the last is complete. In the folds' order, whatever the workers'.
         """
@@ -319,6 +291,35 @@ class Coordinator:
                 yield self._end(running, self._pruned(mean, f"after {running.judged} folds"))
                 return
 
+    def _stop(self, requests: Sequence[Mapping[str, Any]]) -> Iterator[Event]:
+        """Do what `stop` asks for: end the search, or some of the running trials."""
+        for request in requests:
+            if request["trials"]:
+                for running in [r for k in request["trials"] if (r := self._running.get(k))]:
+                    running.stops = True
+                    if request["now"]:
+                        yield from self._stop_trial(running)
+            elif not self._stopped or request["now"] > self._stopped_now:
+                self._stopped, self._stopped_now = True, self._stopped_now or request["now"]
+                what = "is ended" if request["now"] else "goes on to its end"
+                yield Notice(f"stop was asked for: no trial begins any more, what runs {what}")
+
+    def _stop_trial(self, running: Running) -> Iterator[Event]:
+        """End a trial for good; those fused with it run again, which costs them no retry."""
+        groups = {self._submission[number] for number in running.tasks}
+        for number in list(running.tasks):
+            self._executor.kill(number)
+        others = [
+            other
+            for other in self._running.values()
+            if other is not running and groups & {self._submission[k] for k in other.tasks}
+        ]
+        after = f" after epoch {running.epochs}" if running.epochs else " in its first epoch"
+        yield self._end(running, Outcome(State.PRUNED, f"{_STOPPED}{after}"))
+        for other in others:
+            reason = f"was trained together with trial {running.trial.number}, which was stopped"
+            yield self._end(other, self._attempts.again(other.start, reason))
+
     def _end_stuck(self, now: float) -> Iterator[Event]:
         """End trials of which nothing was heard for too long; those fused with them run again."""
         limit = self._limits.trial_timeout_s
@@ -339,22 +340,22 @@ class Coordinator:
                 lost = Lost("was trained together with a trial that got stuck")
                 yield self._end(running, self._attempts.after_loss(running.start, lost))
 
-    def _forget(self, running: _Running) -> None:
+    def _forget(self, running: Running) -> None:
         """Take no more messages of a trial."""
         for number in list(running.tasks):
             self._end_task(running, number)
 
-    def _end_task(self, running: _Running, number: int) -> None:
+    def _end_task(self, running: Running, number: int) -> None:
         del running.tasks[number], self._of_task[number], self._submission[number]
 
-    def _drop(self, running: _Running, after: int = -1) -> None:
+    def _drop(self, running: Running, after: int = -1) -> None:
         """End what runs of a trial's later folds."""
         for number, fold in list(running.tasks.items()):
             if fold > after:
                 self._executor.kill(number)
                 self._end_task(running, number)
 
-    def _end(self, running: _Running, outcome: Outcome) -> Ended:
+    def _end(self, running: Running, outcome: Outcome) -> Ended:
         outcome = self._attempts.after_failure(running.start, outcome)
         if outcome.state is not State.KILLED:
             self._attempts.count(outcome)
@@ -373,7 +374,8 @@ class Coordinator:
 
     def _kill_all(self) -> None:
         """Mark what still runs as killed; its workers end when the executor is closed."""
-        reason = _INTERRUPTED if self._limits.interrupted() else "the search stopped"
+        stopped = _STOPPED if self._stopped_now else "the search stopped"
+        reason = _INTERRUPTED if self._limits.interrupted() else stopped
         for running in list(self._running.values()):
             self._forget(running)
             self._end(running, Outcome(State.KILLED, reason))

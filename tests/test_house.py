@@ -20,7 +20,7 @@ FLOORS = [
     ["commands"],
     ["stages"],
     ["search", "plan", "preflight", "interruption"],
-    ["attempts", "folders"],
+    ["attempts", "folders", "running"],
     ["executors"],
     ["group"],
     ["runner"],

@@ -253,12 +253,12 @@ class TestKilled:
     ) -> None:
         """The first is dropped; the second waits for who understands it."""
         leave(storage, verb="hide", trials=[7, -1, 3], hidden=True)
-        leave(storage, verb="stop", trials=[1])
+        leave(storage, verb="later", trials=[1])
         call("tag", "digits", "2", "--add", "x")
         assert marks(storage) == {2: (("x",), None, False), 3: ((), None, True)}
         assert stored(storage)[attributes.MARKS].keys() == {"2", "3"}
         waiting = requests.waiting(stored(storage))
-        assert [one["verb"] for one in waiting.values()] == ["stop"]
+        assert [one["verb"] for one in waiting.values()] == ["later"]
 
 
 class TestTogether:

@@ -61,9 +61,10 @@ def command(
     then the means. A loud init that recovers is not stopped, nor a spike.
 
     \b
-    Exit codes: 0 done, or --timeout reached; 1 error while running, or the
-    study runs elsewhere; 2 bad input; 3 no trial complete; 4 the storage is
-    gone for longer than --storage-patience; 130 Ctrl-C; 143 SIGTERM.
+    Exit codes: 0 done, stopped, or --timeout reached; 1 error while running,
+    or the study runs elsewhere; 2 bad input; 3 no trial complete; 4 the
+    storage is gone for longer than --storage-patience; 130 Ctrl-C;
+    143 SIGTERM.
 
     \b
     Examples:

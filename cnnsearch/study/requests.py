@@ -1,10 +1,13 @@
-"""Requests to the owner of a study: what `tag`, `note` and `hide` ask for.
+"""Requests to the owner of a study: what `tag`, `note`, `hide` and `stop` ask for.
 
 A request is a study attribute of its own, written in one transaction whether or not a coordinator
 runs. The owner turns all that wait into the study's attribute `marks`, in one transaction too, and
 then writes null in their places. Marks are not attributes of trials because Optuna lets nobody
 write to a trial that has ended. It deletes no attribute either, so the places of requests that were
 applied are used again, and there are only as many as ever waited at one time.
+
+What `stop` asks for only a running search can do, which takes it from its place; where none runs it
+is dropped.
 
 Nothing is lost by a kill at any moment: a request whose marks are written and whose place is not
 yet null is applied again, which changes nothing.
@@ -32,6 +35,8 @@ Request = Mapping[str, Any]
 """`verb`, `trials` (numbers), and what the verb needs besides; see `MARKING`."""
 Mark = Mapping[str, Any]
 """Of one trial: `tags`, `note`, `hidden`, `tests` (results of the verb), absent where none."""
+STOP = "stop"
+"""Of `trials`, or with none of the search; `now`: waiting for no epoch, and no trial to end."""
 # A coordinator looks every half second, between the messages of its workers.
 PATIENCE_S = 3.0
 
@@ -94,19 +99,25 @@ def waiting(attrs: Mapping[str, Any]) -> dict[str, Request]:
     return dict(sorted(found.items(), key=lambda item: item[1]["order"]))
 
 
-def apply(database: RDBStorage, study_id: int) -> None:
-    """Apply what waits and asks for marks; only for the one who holds the study's lock."""
+def apply(database: RDBStorage, study_id: int) -> list[Request]:
+    """Apply what waits and asks for marks; only for the one who holds the study's lock.
+
+    Returns:
+        what asks to stop, taken from its place.
+    """
     attrs = database.get_study_user_attrs(study_id)
-    mine = {key: one for key, one in waiting(attrs).items() if one["verb"] in MARKING}
-    if not mine:
-        return
-    count = database.get_n_trials(study_id)
-    marks = attrs.get(attributes.MARKS, {})
-    for request in mine.values():
-        marks = marked(marks, request, count)
-    database.set_study_user_attr(study_id, attributes.MARKS, marks)
-    for key in mine:
+    found = waiting(attrs)
+    mine = {key: one for key, one in found.items() if one["verb"] in MARKING}
+    stops = {key: one for key, one in found.items() if one["verb"] == STOP}
+    if mine:
+        count = database.get_n_trials(study_id)
+        marks = attrs.get(attributes.MARKS, {})
+        for request in mine.values():
+            marks = marked(marks, request, count)
+        database.set_study_user_attr(study_id, attributes.MARKS, marks)
+    for key in (*mine, *stops):
         database.set_study_user_attr(study_id, key, None)
+    return list(stops.values())
 
 
 def leave(database: RDBStorage, storage: str, study_id: int, request: Request) -> str:

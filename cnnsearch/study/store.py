@@ -65,6 +65,7 @@ class Study:
         self._distributions = optuna_distributions(self.space)
         self._writer = Writer(storage, self.name, self._id, self.run, self._database)
         self._next = 0  # the number that the next trial will most likely have
+        self._stops: list[requests.Request] = []
         self._looked = -math.inf
         self._seen: int | None = None  # the version of the file that requests were looked for in
 
@@ -117,6 +118,7 @@ class Study:
                 database.engine.dispose()
                 raise
         study.apply_requests()
+        study.stops()  # those were meant for a search that has ended
         return study
 
     def _take(self, planned: int, repeats: Mapping[str, Any] | None) -> None:
@@ -263,7 +265,8 @@ class Study:
     def apply_requests(self, every_s: float = _LOOK_S) -> None:
         """Do what `tag`, `note` and `hide` ask for; at most once in so many seconds.
 
-        Store also what has waited long enough: this is called between messages.
+        What asks to stop is kept for `stops`. Store also what has waited long enough: this is
+        called between messages.
 
         Raises:
             StudyBusyError: the storage was gone, and meanwhile another process took the study.
@@ -281,13 +284,18 @@ class Study:
             except StorageGoneError as error:
                 self.is_gone(error)
 
+    def stops(self) -> list[requests.Request]:
+        """What `stop` asked for since the last call, see `cnnsearch.study.requests.STOP`."""
+        found, self._stops = self._stops, []
+        return found
+
     def _look(self) -> None:
         # A server that was started anew between two writes has forgotten whose the study is.
         self._keep_lock()
         with told(self.storage):
             version = self._backend.version(self._database.engine)
             if version is None or version != self._seen:
-                requests.apply(self._database, self._id)
+                self._stops += requests.apply(self._database, self._id)
                 self._seen = version  # told before what it tells was read, so nothing is missed
 
     def _try_again(self) -> None:
@@ -357,7 +365,7 @@ def busy_message(storage: str, name: str) -> str:
     attrs = read.study_attributes(storage, name) or {}
     owner = attrs.get(attributes.COORDINATOR, {})
     who = f"process {owner['pid']} on {owner['host']}" if owner else "another process"
-    return f"study {name} is running: {who} owns it. Wait for it, or stop it with Ctrl-C there."
+    return f"study {name} is running: {who} owns it. Wait for it, or end it: cnnsearch stop {name}."
 
 
 def remove(storage: str, name: str) -> None:
