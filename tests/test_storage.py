@@ -28,7 +28,7 @@ from cnnsearch.errors import InputError, StorageGoneError, StudyBusyError
 from cnnsearch.executors.inline import InlineExecutor
 from cnnsearch.interruption import Interruption
 from cnnsearch.plan import remaining
-from cnnsearch.records import Epoch, Event, Start, State, Tick, Trial
+from cnnsearch.records import Ended, Epoch, Event, Start, State, Tick, Trial
 from cnnsearch.search import Coordinator, Limits
 from cnnsearch.study import read, sqlite, writer
 from cnnsearch.study.backends import backend
@@ -275,7 +275,7 @@ def passing(
 def interrupted_search(
     storage: str, config: Config, go: Callable[[], None], back: Callable[[], None], limits: Limits
 ) -> list[Event]:
-    """A search whose storage goes in trial 1's first epoch, and comes back when that is told."""
+    """A search whose storage goes in trial 1's first epoch, and comes back once it has ended."""
     study, waiting = begun(storage, config)
     events: list[Event] = []
     gone = returned = False
@@ -285,7 +285,8 @@ def interrupted_search(
             if isinstance(event, Epoch) and event.trial.number == 1 and not gone:
                 gone = True
                 go()
-            if isinstance(event, Tick) and event.gone and not returned:
+            ended = any(isinstance(e, Ended) and e.trial.number == 1 for e in events)
+            if isinstance(event, Tick) and event.gone and ended and not returned:
                 returned = True
                 back()
     finally:
