@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from cnnsearch.errors import InputError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
@@ -29,3 +31,22 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             draft.unlink()
         raise
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that there is the old one or the new one, whenever the process dies.
+
+    What is no file (a device, a pipe) is written to as it is; of a link, the file behind it.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    path = path.resolve()
+    try:
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+            return
+        with replacing(path) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}. Write another path.") from error

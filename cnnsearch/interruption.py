@@ -27,6 +27,8 @@ class Interruption:
         self._wakeup_before = -1
 
     def __enter__(self) -> Interruption:
+        if threading.current_thread() is not threading.main_thread():
+            return self  # signals are the main thread's: a program's own affair
         told, tell = os.pipe()
         os.set_blocking(tell, False)
         threading.Thread(target=self._listen, args=(told,), daemon=True).start()
@@ -37,6 +39,8 @@ class Interruption:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not self._before:
+            return
         for number, handler in self._before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._wakeup_before)

@@ -23,6 +23,7 @@ from cnnsearch.executors import Executor, Lost, Message
 from cnnsearch.folders import KeptCheckpoints, partial, settle, settle_all
 from cnnsearch.fusion import take_group
 from cnnsearch.objective import mean_curve, measured, value
+from cnnsearch.ongoing import Running
 from cnnsearch.records import (
     Began,
     Ended,
@@ -37,7 +38,6 @@ from cnnsearch.records import (
     Task,
     Tick,
 )
-from cnnsearch.running import Running
 from cnnsearch.study.store import Study
 
 _LOOK_S = 0.25

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from cnnsearch import cli
-from cnnsearch.commands import chain as chain_of_stages
-from cnnsearch.commands import searching
 from cnnsearch.config import from_plain
 from cnnsearch.interruption import Interruption
 from cnnsearch.records import State
+from cnnsearch.running import chain as chain_of_stages
+from cnnsearch.running import searching
 from cnnsearch.stages import results_of
 from cnnsearch.study import read
 from cnnsearch.study.store import Study

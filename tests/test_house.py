@@ -18,9 +18,10 @@ FLOORS = [
     ["__main__"],
     ["cli"],
     ["commands"],
+    ["running"],
     ["stages"],
     ["search", "plan", "preflight", "interruption"],
-    ["attempts", "folders", "running"],
+    ["attempts", "folders", "ongoing"],
     ["executors"],
     ["group"],
     ["runner"],
@@ -33,10 +34,10 @@ FLOORS = [
     ["review"],
     ["config"],
     ["ending", "verification", "space", "selection", "grouping", "fusion"],
-    ["catalog", "environment", "ranking", "objective", "diagnose"],
-    ["records", "rows", "errors", "drafts", ""],
+    ["catalog", "environment", "ranking", "objective", "diagnose", "drafts"],
+    ["records", "rows", "errors", ""],
 ]
-BESIDE: set[tuple[str, str]] = set()
+BESIDE = {("", "running")}  # what `from cnnsearch import ...` gives, loaded when asked for
 TRAINING = {"runner", "train", "probe", "model", "data", "losses", "process", "guard", "optimizer"}
 TRAINING |= {"precision", "fused", "group", "checkpoint"}
 TORCH = {"torch", "torchvision"}

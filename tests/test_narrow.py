@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 
 from cnnsearch import cli
-from cnnsearch.commands import searching
-from cnnsearch.commands.files import check_target, write_whole
+from cnnsearch.commands.files import check_target
 from cnnsearch.config import from_plain, load, load_with_notes, with_values
 from cnnsearch.config.plain import parameter_to_plain
 from cnnsearch.config.stages_section import FEWEST
+from cnnsearch.drafts import write_whole
 from cnnsearch.errors import InputError
 from cnnsearch.records import Diagnosis, Finding, Params, State, Trial
 from cnnsearch.render.text import clean
 from cnnsearch.review.narrowing import Narrowing, Options, narrowed
+from cnnsearch.running import searching
 from cnnsearch.space import Choice, Condition, Parameter, Range, Space, random_point
 from cnnsearch.stages import following, next_name
 from cnnsearch.study.store import Study

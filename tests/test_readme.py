@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -99,3 +100,13 @@ def test_only_the_agreed_entries_stand_at_the_top() -> None:
     made = {"runs", "build", "cnnsearch.egg-info"}
     kept = {name for name in names if not name.startswith("cnnsearch.db")} - made
     assert kept == {"README.md", "pyproject.toml", "cnnsearch", "configs", "tests", "scripts"}
+
+
+def test_the_lines_of_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [code] = blocks("python")
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    assert len(found["losses"]) == 4
+    assert found["study"].best.value > 0.5

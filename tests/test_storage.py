@@ -22,13 +22,13 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.testing.pytest_storages import StorageTestCase
 
 from cnnsearch import cli
-from cnnsearch.commands import searching
 from cnnsearch.config.config import Config
 from cnnsearch.errors import InputError, StorageGoneError, StudyBusyError
 from cnnsearch.executors.inline import InlineExecutor
 from cnnsearch.interruption import Interruption
 from cnnsearch.plan import remaining
 from cnnsearch.records import Ended, Epoch, Event, Start, State, Tick, Trial
+from cnnsearch.running import searching
 from cnnsearch.search import Coordinator, Limits
 from cnnsearch.study import read, sqlite, writer
 from cnnsearch.study.backends import backend

@@ -64,9 +64,9 @@ def command(
       cnnsearch check configs/digits.yaml --smoke
       cnnsearch check configs/digits.yaml --lr-range --plot
     """
-    from cnnsearch.commands.workers import LocalWorkers
     from cnnsearch.config import load_with_notes
     from cnnsearch.render.talk import say
+    from cnnsearch.running.workers import LocalWorkers
 
     _check_together(smoke, lr_range, plot)
     config, notes = load_with_notes(file, sets, trials)

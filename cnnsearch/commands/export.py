@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ from cnnsearch.render.text import measure
 from cnnsearch.render.trials import OF_EPOCH, all_columns, objective, trials_table
 
 if TYPE_CHECKING:
-    from cnnsearch.config import Config
+    pass
 
 
 @click.command("export")
@@ -91,19 +90,10 @@ def _config_text(picked: Picked) -> str:
     if trial.value is not None:
         value = f", {objective(picked.summary)} {measure(trial.value)}"
     return to_yaml(
-        with_whole_root(config_of(picked)),
+        config_of(picked).with_whole_root(),
         f"Trial {trial.number} of study {picked.summary.name} ({trial.state}{value}), "
         f"exported by cnnsearch {__version__}.\nRun it again: cnnsearch train FILE",
     )
-
-
-def with_whole_root(config: Config) -> Config:
-    """The config with the folder of its data in full, so that it runs from any folder."""
-    root = config.data.root
-    if root is None:
-        return config
-    whole = str(Path(root).expanduser().resolve())
-    return replace(config, data=config.data.model_copy(update={"root": whole}))
 
 
 def _is_study(references: Sequence[str]) -> bool:

@@ -217,7 +217,8 @@ def _warn_of_unfinished(summary: StudySummary, attempts: Sequence[Trial]) -> Non
 
 
 def _write(path: Path, text: str, force: bool) -> None:
-    from cnnsearch.commands.files import check_target, write_whole
+    from cnnsearch.commands.files import check_target
+    from cnnsearch.drafts import write_whole
 
     check_target(path, text, force)
     write_whole(path, text)
@@ -268,13 +269,14 @@ def _run(
     """
     from dataclasses import replace
 
-    from cnnsearch.commands import searching
-    from cnnsearch.commands.workers import LocalWorkers
+    from cnnsearch.commands.request import read_request
+    from cnnsearch.running import searching
+    from cnnsearch.running.workers import LocalWorkers
 
-    request = searching.read_request(str(path), None, None, (), storage)
+    request = read_request(str(path), None, None, (), storage)
     again = _run_words(path, [*options, *([] if jobs is None else ["-j", str(jobs)])])
     found = searching.run(replace(request, workers=LocalWorkers(jobs), again=again))
-    return found.code, searching.document(found)
+    return found.code, found.document()
 
 
 def _refuse_with_stages(

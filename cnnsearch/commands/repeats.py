@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-import click
-
 from cnnsearch import ranking
+from cnnsearch.commands.request import again
 from cnnsearch.commands.rerun import Request
-from cnnsearch.commands.running import ended_as_interrupted, make_display, make_folder
-from cnnsearch.commands.workers import LocalWorkers, Workers
 from cnnsearch.config import (
     Config,
     from_plain,
@@ -24,7 +20,7 @@ from cnnsearch.config import (
 )
 from cnnsearch.errors import InputError
 from cnnsearch.interruption import Interruption
-from cnnsearch.preflight import Preflight, examine, fused_size, unfused
+from cnnsearch.preflight import Preflight, examine
 from cnnsearch.records import Start, State, StudySummary, Trial
 from cnnsearch.render import output
 from cnnsearch.render.rerun import Repeated, print_repeats, repeats_object
@@ -32,10 +28,12 @@ from cnnsearch.render.talk import say
 from cnnsearch.render.text import counted
 from cnnsearch.review.noise import Finalist
 from cnnsearch.review.sureness import images_of
-from cnnsearch.search import Coordinator, Limits
+from cnnsearch.running.display import ended_as_interrupted, make_folder
+from cnnsearch.running.work import Work, carry_out
+from cnnsearch.running.workers import LocalWorkers, Workers
+from cnnsearch.search import Limits
 from cnnsearch.space import point_key, repeat_seed
 from cnnsearch.study import attributes, read
-from cnnsearch.study.location import workers_folder
 from cnnsearch.study.store import Study, check_resume
 
 _AGAIN = (State.KILLED, State.RUNNING, State.FAILED)
@@ -96,8 +94,7 @@ def repeat(request: Request, seeds: int, name: str | None) -> int:
     else:
         print_repeats(found)
     if interruption.happened():
-        again = shlex.join(["cnnsearch", *click.get_current_context().obj])
-        say(f"interrupted. To continue: {again}")
+        say(f"interrupted. To continue: {again()}")
         return interruption.exit_code
     return 0 if any(one.finished for one in found.finalists) else 3
 
@@ -190,23 +187,11 @@ def _run(plan: _Plan, ready: Preflight, workers: Workers, interruption: Interrup
     try:
         before = study.trials()
         waiting = _waiting(plan, before)
-        tasks = len(waiting) * config.data.folds
-        jobs = workers.number(config, ready, tasks)
+        jobs = workers.number(config, ready, len(waiting) * config.data.folds)
         say(_opening(plan, len(waiting), workers.where(jobs, ready)))
         runs = [config.at(start.params, start.seed) for start in waiting]
-        fused = min(fused_size(lambda: runs, config, ready, jobs), len(runs))
-        reason = unfused(config, ready)
-        if reason is not None:
-            say(reason)
-        executor = workers.executor(tasks, workers_folder(config.study), config, ready)
-        try:
-            limits = Limits(fused=fused, interrupted=interruption.happened)
-            coordinator = Coordinator(study, config, executor, limits)
-            with make_display(config, before, points, executor.slots * fused) as display:
-                for event in coordinator.run(waiting):
-                    display.show(event)
-        finally:
-            executor.close()
+        work = Work(study, waiting, before, points, lambda: runs)
+        carry_out(work, workers, ready, Limits(interrupted=interruption.happened))
     finally:
         study.release()
 

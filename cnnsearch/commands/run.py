@@ -10,7 +10,7 @@ from cnnsearch.commands.options import json_option, ray_options, set_option, sto
 from cnnsearch.render.talk import say
 
 if TYPE_CHECKING:
-    from cnnsearch.commands.searching import Request
+    from cnnsearch.running.searching import Request
 
 
 @click.command("run")
@@ -71,27 +71,25 @@ def command(
       cnnsearch run configs/digits.yaml -n 20 -j 2 -S epochs=5
       cnnsearch run cifar.yaml --ray --ray-address 10.0.0.1:6379 -j 8
     """
-    from cnnsearch.commands import chain, searching
+    from cnnsearch.commands.request import read_request, with_options
     from cnnsearch.render import output
+    from cnnsearch.running import chain, searching
 
-    request = searching.read_request(file, trials, name, sets, storage)
-    request = searching.with_options(request, **how)
+    request = with_options(read_request(file, trials, name, sets, storage), **how)
     if dry_run:
         return _say_what_would_run(request, as_json)
-    if request.config.stages:
-        return chain.run(request, as_json)
-    found = searching.run(request)
+    found = chain.run(request) if request.config.stages else searching.run(request)
     if as_json:
-        output.write_json(searching.document(found))
+        output.write_json(found.document())
     return found.code
 
 
 def _say_what_would_run(request: Request, as_json: bool) -> int:
     from dataclasses import asdict
 
-    from cnnsearch.commands import chain, searching
     from cnnsearch.render import output
     from cnnsearch.render.trials import params_text
+    from cnnsearch.running import chain, searching
     from cnnsearch.study.store import check_resume
 
     if request.config.stages:

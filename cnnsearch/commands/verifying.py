@@ -11,7 +11,6 @@ from typing import Any
 from cnnsearch import catalog
 from cnnsearch.commands.references import Picked, config_of, with_curve
 from cnnsearch.commands.rerun import Request
-from cnnsearch.commands.workers import LocalWorkers
 from cnnsearch.config import Config, with_values
 from cnnsearch.ending import ended, of_folds
 from cnnsearch.environment import commit, with_commit
@@ -23,6 +22,7 @@ from cnnsearch.render import output
 from cnnsearch.render.rerun import verification_lines, verification_object
 from cnnsearch.render.talk import say
 from cnnsearch.render.text import counted
+from cnnsearch.running.workers import LocalWorkers
 from cnnsearch.space import repeat_seed, trial_seed
 from cnnsearch.study import attributes, read
 from cnnsearch.verification import Change, Verification, settings, verification

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from cnnsearch.config.sections import (
@@ -50,6 +51,13 @@ class Config:
     fuse: Literal["auto"] | bool | int = "auto"
     stages: tuple[Stage, ...] = ()
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
+
+    def with_whole_root(self) -> Config:
+        """With the folder of its data in full, so that it runs from any folder."""
+        if self.data.root is None:
+            return self
+        whole = str(Path(self.data.root).expanduser().resolve())
+        return replace(self, data=self.data.model_copy(update={"root": whole}))
 
     def at(self, params: Params, seed: int) -> Config:
         """The single run of a point: `params` set, the trial's seed, no search and no space."""

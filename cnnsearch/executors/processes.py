@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, SpawnContext
+from types import ModuleType
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _FORKS = sys.platform == "linux"
@@ -49,15 +50,22 @@ def context() -> ForkServerContext | SpawnContext:
 def beginning() -> Iterator[None]:
     """Processes that start meanwhile have the stop signals blocked, huge pages, and no passwords.
 
+    Nor do they know the program that they are of.
+
     Blocked until they ignore them: a Ctrl-C while one starts would look like its death.
     """
     # The tracker first: its start, which would come with the first process, unblocks them.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    # Python would run the program's file in each process once more: a script that runs a search
+    # without asking for its own `__name__` would run another in each.
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
     try:
         with _environment():
             yield
     finally:
+        sys.modules["__main__"] = program
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

@@ -10,12 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnsearch import __version__, ranking
-from cnnsearch.commands import searching
-from cnnsearch.commands.export import with_whole_root
-from cnnsearch.commands.files import write_whole
-from cnnsearch.commands.places import check_family, check_place
-from cnnsearch.commands.searching import Found, Request
 from cnnsearch.config import Config, from_plain, to_yaml
+from cnnsearch.drafts import write_whole
 from cnnsearch.errors import InputError
 from cnnsearch.interruption import Interruption
 from cnnsearch.records import State, StudySummary, Trial
@@ -34,6 +30,9 @@ from cnnsearch.render.text import counted, measure
 from cnnsearch.render.trials import trial_object
 from cnnsearch.review.narrowing import Narrowing
 from cnnsearch.review.savings import Savings, savings
+from cnnsearch.running import searching
+from cnnsearch.running.places import check_family, check_place
+from cnnsearch.running.searching import Found, Request
 from cnnsearch.stages import Chain, plan_lines
 from cnnsearch.study import attributes, read
 from cnnsearch.study.location import study_folder
@@ -56,7 +55,32 @@ class _Stage:
     narrowing: Narrowing | None = None
 
 
-def run(request: Request, as_json: bool) -> int:
+@dataclass(frozen=True)
+class FoundChain:
+    """A chain after it was run, as far as it came.
+
+    Args:
+        stages: those that were run, or were found done, in order.
+        file: the config of the best trial of the last stage, once that has ended.
+    """
+
+    family: str
+    stages: Sequence[Found]
+    file: Path | None
+    code: int
+
+    def document(self) -> dict[str, Any]:
+        """What `run --json` prints."""
+        best = _over_all(self.stages)
+        return {
+            "study": self.family,
+            "stages": [one.document() for one in self.stages],
+            "best": None if best is None else {"study": best[0].name, **trial_object(best[1])},
+            "file": None if self.file is None else str(self.file),
+        }
+
+
+def run(request: Request) -> FoundChain:
     """Run what remains of a chain; its last word names the best trial and the final file."""
     chain = Chain(request.config)
     _check_begun(request, chain)
@@ -69,11 +93,9 @@ def run(request: Request, as_json: bool) -> int:
     final = None
     if code == 0 and len(found) == chain.length and not found[-1].left:
         final = _write_best(chain, found[-1])
-    if as_json:
-        output.write_json(_document(chain, found, final))
     for line in _closing(request, chain, found, final, interruption.happened()):
         say(line)
-    return code if complete or code else 3
+    return FoundChain(chain.family, found, final, code if complete or code else 3)
 
 
 def current(request: Request) -> Request:
@@ -287,7 +309,7 @@ def _write_best(chain: Chain, last: Found) -> Path | None:
         f"{summary.name}, {config.search.objective} {measure(best.value)}.\n"
         f"Written by cnnsearch {__version__}. Run it again: cnnsearch train FILE"
     )
-    single = with_whole_root(config.at(best.params, best.seed))
+    single = config.at(best.params, best.seed).with_whole_root()
     path = study_folder(chain.family) / "best.yaml"
     write_whole(path, to_yaml(single, comment))
     return path
@@ -329,13 +351,3 @@ def _closing(
     last = summaries[-1]
     lines.append(f"{final}: the best of {last.name}, the last stage, {measure(last.best)}")
     return [*lines, f"next: cnnsearch list {chain.family}; cnnsearch show {last.name} best"]
-
-
-def _document(chain: Chain, found: Sequence[Found], final: Path | None) -> dict[str, Any]:
-    best = _over_all(found)
-    return {
-        "study": chain.family,
-        "stages": [searching.document(one) for one in found],
-        "best": None if best is None else {"study": best[0].name, **trial_object(best[1])},
-        "file": None if final is None else str(final),
-    }

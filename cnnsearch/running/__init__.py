@@ -1,0 +1,1 @@
+"""Searches from their beginning to their last word: what verbs and Python programs share."""
