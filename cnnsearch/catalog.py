@@ -7,10 +7,11 @@ torchvision and optuna are named by import path ("module:name"), so that this mo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TypeVar
 
+from cnnsearch.own import is_own
 from cnnsearch.rows import (
     Activation,
     Dataset,
@@ -28,11 +29,34 @@ from cnnsearch.rows import (
 AnyRow = TypeVar("AnyRow", bound=Row)
 
 
-def _table(rows: Iterable[AnyRow]) -> Mapping[str, AnyRow]:
-    return MappingProxyType({row.name: row for row in rows})
+class Table(Mapping[str, AnyRow]):
+    """Rows by name; where users may bring their own, also `FILE.py:NAME`, which no list holds."""
+
+    def __init__(self, rows: Iterable[AnyRow], own: Callable[[str], AnyRow] | None = None) -> None:
+        self._rows = {row.name: row for row in rows}
+        self._own = own
+
+    def __getitem__(self, name: str) -> AnyRow:
+        if name not in self._rows and self._own is not None and is_own(name):
+            return self._own(name)
+        return self._rows[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def takes_own(self) -> bool:
+        """Whether users may bring their own."""
+        return self._own is not None
 
 
-ACTIVATIONS = _table(
+_OWN = "of the user's own file"
+
+
+ACTIVATIONS = Table(
     [
         Activation(
             "sigmoid",
@@ -63,10 +87,12 @@ ACTIVATIONS = _table(
             "gelu", "x times the normal distribution function", "torch.nn:GELU", monotone=False
         ),
         Activation("silu", "x times sigmoid(x)", "torch.nn:SiLU", monotone=False),
-    ]
+    ],
+    # What it does is not known: neither that it never falls, nor that its units can die.
+    lambda name: Activation(name, _OWN, name, monotone=False),
 )
 
-INIT_SCHEMES = _table(
+INIT_SCHEMES = Table(
     [
         InitScheme(
             "zeros", "all weights 0: every neuron stays the same", "cnnsearch.model.init:zeros"
@@ -86,10 +112,11 @@ INIT_SCHEMES = _table(
             "cnnsearch.model.init:orthogonal",
             rescale="cnnsearch.model.init:unit_variance",
         ),
-    ]
+    ],
+    lambda name: InitScheme(name, _OWN, name),
 )
 
-DATASETS = _table(
+DATASETS = Table(
     [
         Dataset(
             "digits",
@@ -146,10 +173,11 @@ DATASETS = _table(
             None,
             None,
         ),
-    ]
+    ],
+    lambda name: Dataset(name, _OWN, "cnnsearch.data.own:read", None, None),
 )
 
-PREPROCESSORS = _table(
+PREPROCESSORS = Table(
     [
         Preprocessor("none", "pixels as they are", None),
         Preprocessor("mean_image", "mean image subtracted (AlexNet)", "image"),
@@ -160,7 +188,7 @@ PREPROCESSORS = _table(
     ]
 )
 
-OPTIMIZERS = _table(
+OPTIMIZERS = Table(
     [
         Optimizer(
             "sgd",
@@ -184,7 +212,7 @@ OPTIMIZERS = _table(
     ]
 )
 
-PRECISIONS = _table(
+PRECISIONS = Table(
     [
         Precision("fp32", "float32 throughout", "ieee"),
         Precision("tf32", "products rounded to 10 bits where a GPU has that, else fp32", "tf32"),
@@ -192,7 +220,7 @@ PRECISIONS = _table(
     ]
 )
 
-SCHEDULES = _table(
+SCHEDULES = Table(
     [
         Schedule("constant", "lr throughout", "cnnsearch.optimizer:constant"),
         Schedule("step", "times step_factor every step_every epochs", "cnnsearch.optimizer:step"),
@@ -200,7 +228,7 @@ SCHEDULES = _table(
     ]
 )
 
-SAMPLERS = _table(
+SAMPLERS = Table(
     [
         Sampler(
             "random", "independent draws from the space", "cnnsearch.study.samplers:RandomSampler"
@@ -220,7 +248,7 @@ SAMPLERS = _table(
     ]
 )
 
-PRUNERS = _table(
+PRUNERS = Table(
     [
         Pruner("none", "every trial runs to its last epoch", None),
         Pruner(
@@ -247,14 +275,14 @@ PRUNERS = _table(
     ]
 )
 
-EVALUATORS = _table(
+EVALUATORS = Table(
     [
         Evaluator("ped-anova", "what separates the best trials from all", "PED-ANOVA", True),
         Evaluator("fanova", "shares of the variance over the whole space", "fANOVA", False),
     ]
 )
 # What hyperparameters may have mattered for.
-TARGETS = _table(
+TARGETS = Table(
     [
         Row("value", "the value"),
         Row("diverged", "whether a trial diverged"),

@@ -59,11 +59,16 @@ def identity(config: Config, environment: Mapping[str, Any], fold: int) -> dict[
     return {
         "config": json.dumps(plain, sort_keys=True),
         "fold": str(fold),
+        "file of one's own": str({name: environment.get(name) for name in _files(config)}),
         "data set": str(environment["data"]),
         "torch": ".".join(str(environment["torch"]).split(".")[:2]),
         "cnnsearch": str(environment["cnnsearch"]),
         "processor": str(environment["processor"]),
     }
+
+
+def _files(config: Config) -> list[str]:
+    return [name.rpartition(":")[0] for name in config.own_names()]
 
 
 class Checkpoints:

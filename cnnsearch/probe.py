@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnsearch import catalog
-from cnnsearch.model import Dropout
+from cnnsearch.model import Dropout, own
+from cnnsearch.own import resolve
 from cnnsearch.records import LayerProbe, Probe
+from cnnsearch.rows import Activation
 
 SATURATED_WITHIN = 0.03
 """How near to a limit of its function an activation counts as saturated."""
 
 Batch = tuple[Tensor, Tensor]
+_DROPOUT = (nn.modules.dropout._DropoutNd, nn.AlphaDropout, nn.FeatureAlphaDropout)
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
@@ -33,24 +36,31 @@ class Signal:
 
     Args:
         values: its activations [B, units, ...]; the scores of the classifier [B, classes].
+        activation: the function that gave them; None of the classifier, and where it is not known.
     """
 
     name: str
     layer: nn.Conv2d | nn.Linear
     values: Tensor
+    activation: Activation | None
 
 
-def signals(model: nn.Sequential, activation: str, images: Tensor) -> Iterator[Signal]:
+def signals(model: nn.Module, activation: str | None, images: Tensor) -> Iterable[Signal]:
     """The signals of the layers with weights, in order, as in training but without dropout.
 
     Batch norm takes the batch's statistics and leaves its running averages alone, so that looking
     changes nothing of the training.
 
     Args:
-        activation: name of the network's activation function.
+        activation: name of the network's activation function; None of one of the user's own.
         images: [B, C, H, W].
     """
-    signal = images
+    return _own(model, images) if activation is None else _built(model, activation, images)
+
+
+def _built(model: nn.Module, activation: str, images: Tensor) -> Iterator[Signal]:
+    """Of a network whose layers follow each other; one is in memory at a time."""
+    signal, row = images, catalog.ACTIVATIONS[activation]
     at: tuple[str, nn.Conv2d | nn.Linear] | None = None
     for name, layer in model.named_children():
         if isinstance(layer, Dropout):
@@ -63,8 +73,37 @@ def signals(model: nn.Sequential, activation: str, images: Tensor) -> Iterator[S
             signal = layer(signal)
         if isinstance(layer, nn.Conv2d | nn.Linear):
             at = (name, layer)
-        if at is not None and name in (f"{at[0]}_{activation}", "classifier"):
-            yield Signal(*at, signal)
+        if at is not None and name in (f"{at[0]}_{row.title}", "classifier"):
+            yield Signal(*at, signal, None if name == "classifier" else row)
+
+
+def _own(model: nn.Module, images: Tensor) -> list[Signal]:
+    """Of any network, by looking at its modules as they are called.
+
+    A layer's activation is the first module of `catalog.ACTIVATIONS` that is called after it; where
+    there is none, as with `F.relu`, its own outputs stand for them. Its last layer is called
+    "classifier". Buffers and random numbers are left as they were; modules of dropout do nothing.
+    """
+    before = [buffer.clone() for buffer in model.buffers()]
+    was_training = {module: module.training for module in model.modules()}
+    for module in model.train().modules():
+        if isinstance(module, _DROPOUT):
+            module.eval()
+    devices = [images.device] if images.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), own.called(model) as calls:
+        model(images)
+    for buffer, value in zip(model.buffers(), before, strict=True):
+        buffer.copy_(value)
+    for module, training in was_training.items():
+        module.training = training
+    rows = {resolve(row.target): row for row in catalog.ACTIVATIONS.values()}
+    found: list[Signal] = []
+    for name, module, values in calls:
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            found.append(Signal(name, module, values, None))
+        elif type(module) in rows and found and found[-1].activation is None:
+            found[-1] = replace(found[-1], values=values, activation=rows[type(module)])
+    return [*found[:-1], replace(found[-1], name="classifier")] if found else []
 
 
 class Prober:
@@ -74,21 +113,21 @@ class Prober:
     configs/cifar10.yaml (scripts/diagnose_cost.py).
 
     Args:
-        activation: of the network.
+        activation: of the network; None of one of the user's own.
         batch: images [B, C, H, W] and labels [B] to look at it with.
     """
 
-    def __init__(self, model: nn.Sequential, activation: str, batch: Batch) -> None:
+    def __init__(self, model: nn.Module, activation: str | None, batch: Batch) -> None:
         self._model = model
-        self._activation = catalog.ACTIVATIONS[activation]
+        self._activation = activation
         self._batch = batch
-        self._before: dict[str, Tensor] = {}
+        self._before: dict[nn.Module, Tensor] = {}
 
     def remember(self) -> None:
         """Keep the weights as they are before the last step of an epoch."""
         self._before = {
-            name: layer.weight.detach().clone()
-            for name, layer in self._model.named_children()
+            layer: layer.weight.detach().clone()
+            for layer in self._model.modules()
             if isinstance(layer, nn.Conv2d | nn.Linear)
         }
 
@@ -101,7 +140,7 @@ class Prober:
         """
         names, rows = [], []
         # Signal by signal, so that the activations of all layers are never in memory together.
-        for signal in signals(self._model, self._activation.name, self._batch[0]):
+        for signal in signals(self._model, self._activation, self._batch[0]):
             names.append((signal.name, signal.values.shape[1]))
             rows.append(self._row(signal))
         loss = F.cross_entropy(signal.values, self._batch[1])
@@ -123,16 +162,16 @@ class Prober:
         std, mean = torch.std_mean(values, correction=0)
         none = mean.new_tensor(math.nan)
         row = [mean, std, none, none, _similarity(weight), none, none]
-        is_activation = signal.name != "classifier"
-        if is_activation and self._activation.dies:
+        activation = signal.activation
+        if activation is not None and activation.dies:
             largest = values.amax(dim=[0, *range(2, values.ndim)])
             row[2] = (largest == 0).float().mean()
-        if is_activation and self._activation.limits is not None:
-            low, high = self._activation.limits
+        if activation is not None and activation.limits is not None:
+            low, high = activation.limits
             edge = (high - low) / 2 - SATURATED_WITHIN
             row[3] = ((values - (high + low) / 2).abs() >= edge).float().mean()
-        if signal.name in self._before and weight.grad is not None:
-            before = self._before[signal.name]
+        if signal.layer in self._before and weight.grad is not None:
+            before = self._before[signal.layer]
             row[5] = torch.linalg.vector_norm(weight.grad)
             change = torch.linalg.vector_norm(weight - before)
             row[6] = change / torch.linalg.vector_norm(before)

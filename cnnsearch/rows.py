@@ -43,6 +43,11 @@ class Activation(Row):
     limits: tuple[float, float] | None = None
     dies: bool = False
 
+    @property
+    def title(self) -> str:
+        """For the names of layers, which hold no dots."""
+        return self.name.rpartition(":")[2]
+
 
 @dataclass(frozen=True, slots=True)
 class InitScheme(Row):

@@ -21,7 +21,8 @@ from cnnsearch.environment import cpu_name, environment
 from cnnsearch.errors import CnnsearchError, DataError, InputError
 from cnnsearch.fused import Member
 from cnnsearch.guard import Diverged, DivergenceGuard
-from cnnsearch.model import Dropout, build, initialise
+from cnnsearch.model import Dropout, build, draw_weights, initialise, own
+from cnnsearch.own import digests
 from cnnsearch.probe import Prober
 from cnnsearch.process import settle
 from cnnsearch.records import Checkpointing, EpochResult, Outcome, Prepared, State
@@ -140,7 +141,7 @@ def expected_images(config: Config, fingerprint: str | None) -> Images:
     place = (section.name, root_of(section), str(section.size), section.channels, fingerprint)
     if place in _found:
         return _found[place]
-    images = load(section)
+    images = load(section, expected=fingerprint)
     if fingerprint not in (None, images.fingerprint):
         raise DataError("the images in data.root are others than when the study began.")
     if fingerprint is not None:
@@ -259,7 +260,8 @@ def prepared(config: Config, data: TrialData, member: Member, fused: int = 1) ->
         probe=member.prober.look() if member.prober is not None else None,
         environment=environment(
             str(device), processor(device), config.threads, data.images.fingerprint, fused
-        ),
+        )
+        | digests(config.own_names()),
     )
 
 
@@ -269,12 +271,14 @@ def diverged(lost: Diverged, facts: dict[str, Any]) -> Outcome:
     return Outcome(State.DIVERGED, lost.reason, {**facts, **told})
 
 
-def make_network(config: Config, data: Inputs, device: torch.device) -> nn.Sequential:
+def make_network(config: Config, data: Inputs, device: torch.device) -> nn.Module:
     """Build and initialise the network; on the meta device first, so that nothing is drawn twice.
 
     Raises:
-        InputError: a layer does not fit.
+        InputError: a layer does not fit, or the user's own network cannot be made.
     """
+    if config.model.module is not None:
+        return _own_network(config, data, device)
     with torch.device("meta"):
         model = build(config.model, data.shape, data.classes)
     # `to_empty` does the same and imports sympy for it: 0.5 s of each process.
@@ -292,9 +296,28 @@ def make_network(config: Config, data: Inputs, device: torch.device) -> nn.Seque
     return model
 
 
-def make_prober(config: Config, data: Inputs, model: nn.Sequential) -> Prober:
+def _own_network(config: Config, data: Inputs, device: torch.device) -> nn.Module:
+    """A network of the user's own, with the draws of its seed."""
+    seed = _derived(config.seed, "weights")
+    network = own.build(config.model, data.shape, data.classes, seed)
+    if not own.draws_itself(config.model):
+        draw_weights(network, config.model.init, Generator().manual_seed(seed))
+    network = network.to(device)
+    if device.type == "cpu":
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # Whatever it draws while it is trained, such as dropout, comes from torch's own generators.
+    torch.manual_seed(_derived(config.seed, "training"))
+    return network
+
+
+def make_prober(config: Config, data: Inputs, model: nn.Module) -> Prober:
     """What looks at a network of this config."""
-    return Prober(model, config.model.activation, data.probe(PROBE_IMAGES))
+    return Prober(model, activation_of(config), data.probe(PROBE_IMAGES))
+
+
+def activation_of(config: Config) -> str | None:
+    """The activation function of a config's network; None of one of the user's own."""
+    return config.model.activation if config.model.module is None else None
 
 
 def _derived(seed: int, purpose: str) -> int:

@@ -66,6 +66,7 @@ class Progress:
             "optimizer": self.optimizer.state_dict(),
             "guard": self._guard.state(),
             "generator": self._generator.get_state(),
+            "random": torch.get_rng_state(),  # which only networks of the user's own draw from
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -87,6 +88,7 @@ class Progress:
         self.optimizer.load_state_dict(state["optimizer"])
         self._guard.restore(state["guard"])
         self._generator.set_state(state["generator"])
+        torch.set_rng_state(state["random"])
 
 
 def train(

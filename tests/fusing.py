@@ -76,7 +76,7 @@ class TypedEpoch:
 class Trained:
     """What became of one trial."""
 
-    model: nn.Sequential
+    model: nn.Module
     told: list[EpochResult | Diverged] = field(default_factory=list)
 
 

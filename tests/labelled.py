@@ -55,7 +55,7 @@ class Case:
     config: Config
     must: frozenset[str]
     may: frozenset[str] = frozenset()
-    change: Callable[[nn.Sequential], None] | None = None
+    change: Callable[[nn.Module], None] | None = None
     write: Callable[[], None] | None = None
 
     def allows(self, verdict: str) -> bool:
@@ -87,7 +87,7 @@ def run_case(case: Case) -> Trial:
         case.write()
     made = runner.make_network
 
-    def changed(*arguments: Any) -> nn.Sequential:
+    def changed(*arguments: Any) -> nn.Module:
         model = made(*arguments)
         if case.change is not None:
             with torch.no_grad():
@@ -420,7 +420,7 @@ class _Pushed:
     share: float
     layer: str
 
-    def __call__(self, model: nn.Sequential) -> None:
+    def __call__(self, model: nn.Module) -> None:
         bias = dict(model.named_children())[self.layer].bias
         assert isinstance(bias, torch.Tensor)
         bias[: round(self.share * len(bias))] = -30.0

@@ -35,6 +35,7 @@ FLOORS = [
     ["config"],
     ["ending", "verification", "space", "selection", "grouping", "fusion"],
     ["catalog", "environment", "ranking", "objective", "diagnose", "drafts"],
+    ["own"],
     ["records", "rows", "errors", ""],
 ]
 BESIDE = {("", "running")}  # what `from cnnsearch import ...` gives, loaded when asked for

@@ -40,17 +40,17 @@ def config(model: dict[str, Any] | None = None, limit: int = 60, **sections: Any
     return replace(digits_config(**sections).at({}, 3), model=section, data=Data(**data))
 
 
-def made(section: Config) -> tuple[nn.Sequential, TrialData]:
+def made(section: Config) -> tuple[nn.Module, TrialData]:
     """The network of a trial and its data."""
     data = prepare(load(section.data), section.data, torch.device("cpu"))
     return runner.make_network(section, data, torch.device("cpu")), data
 
 
-def look(section: Config, model: nn.Sequential, batch: Batch) -> Probe:
+def look(section: Config, model: nn.Module, batch: Batch) -> Probe:
     return Prober(model, section.model.activation, batch).look()
 
 
-def dense(units: int, activation: str = "relu") -> tuple[Config, nn.Sequential, Tensor, Tensor]:
+def dense(units: int, activation: str = "relu") -> tuple[Config, nn.Module, Tensor, Tensor]:
     """A network with one hidden layer whose weights are all 0, and that layer's parameters."""
     section = config({"conv": [], "hidden": [units], "activation": activation, "init": "zeros"})
     model, _ = made(section)
@@ -82,9 +82,9 @@ class TestLookingChangesNothing:
     @pytest.mark.parametrize("model", RANDOM, ids=str)
     def test_of_the_training(self, model: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
         """Equal curves to the last digit, equal weights and running averages."""
-        networks: list[nn.Sequential] = []
+        networks: list[nn.Module] = []
 
-        def kept(*arguments: Any) -> nn.Sequential:
+        def kept(*arguments: Any) -> nn.Module:
             networks.append(make_network(*arguments))
             return networks[-1]
 
@@ -107,7 +107,9 @@ class TestLookingChangesNothing:
         model, data = made(section)
         before, draws = copy.deepcopy(model.state_dict()), torch.get_rng_state()
         graphs: list[bool] = []
-        model[0].register_forward_hook(lambda _, __, output: graphs.append(output.requires_grad))
+        next(model.children()).register_forward_hook(
+            lambda _, __, output: graphs.append(output.requires_grad)
+        )
         for training in (True, False):
             model.train(training)
             look(section, model, data.probe(30))
@@ -124,7 +126,7 @@ class TestLookingChangesNothing:
         assert [epoch.probe for epoch in epochs] == [None, None]
 
 
-def reference(model: nn.Sequential, activation: str, images: Tensor) -> dict[str, Tensor]:
+def reference(model: nn.Module, activation: str, images: Tensor) -> dict[str, Tensor]:
     """What the layers give in training without dropout, caught by hooks."""
     twin, found = copy.deepcopy(model).train(), {}
 
@@ -310,7 +312,7 @@ class TestSimilarity:
 
 
 def by_hand(
-    model: nn.Sequential, batches: Iterator[Batch], section: Train
+    model: nn.Module, batches: Iterator[Batch], section: Train
 ) -> tuple[dict[str, float], dict[str, float]]:
     """SGD with momentum and weight decay, written out: gradient norms and update ratios."""
     velocity: dict[str, Tensor] = {}

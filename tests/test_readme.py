@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 from cnnsearch import catalog, cli
 from cnnsearch.config import load
 from cnnsearch.config.sections import Abort, Checkpoint, Data, Model, Search, Section, Train
+from cnnsearch.rows import Row
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -65,7 +67,7 @@ def test_the_tour_shows_the_file_that_it_runs() -> None:
     assert (ROOT / "configs" / "digits.yaml").read_text(encoding="utf-8").endswith(shown)
 
 
-CHOICES = {
+CHOICES: dict[str, Mapping[str, Row]] = {
     "name": catalog.DATASETS,
     "preprocess": catalog.PREPROCESSORS,
     "activation": catalog.ACTIVATIONS,

@@ -210,7 +210,7 @@ def test_a_failed_trial_keeps_error_place_and_traceback() -> None:
     assert outcome.state is State.FAILED
     assert outcome.reason == outcome.facts["error"] == "KeyError: 'absent'"
     file, _, line = outcome.facts["where"].partition(":")
-    assert file == "network.py"
+    assert file == "catalog.py"
     assert line.isdecimal()
     assert outcome.facts["traceback"].rstrip().endswith("KeyError: 'absent'")
 
@@ -299,7 +299,7 @@ def test_expected_images_are_looked_for_once(monkeypatch: pytest.MonkeyPatch) ->
     """Of one place and one content; a worker's next trial does not list the folder again."""
     looked: list[Data] = []
 
-    def counted(section: Data) -> Images:
+    def counted(section: Data, expected: str) -> Images:
         looked.append(section)
         return load(section)
 

@@ -20,6 +20,9 @@ def command(kind: str | None, as_json: bool) -> None:
     KIND is one of them: activation, init, dataset, preprocess, optimizer, schedule, sampler,
     pruner.
 
+    An activation, an init scheme or a data set may also be one of your own, FILE.py:NAME, and
+    model.module a network: see "Networks and data of your own" in the README.
+
     \b
     Examples:
       cnnsearch choices

@@ -90,7 +90,7 @@ def _config_text(picked: Picked) -> str:
     if trial.value is not None:
         value = f", {objective(picked.summary)} {measure(trial.value)}"
     return to_yaml(
-        config_of(picked).with_whole_root(),
+        config_of(picked).with_whole_paths(),
         f"Trial {trial.number} of study {picked.summary.name} ({trial.state}{value}), "
         f"exported by cnnsearch {__version__}.\nRun it again: cnnsearch train FILE",
     )

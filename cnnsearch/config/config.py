@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from cnnsearch import own
 from cnnsearch.config.sections import (
     Abort,
     Checkpoint,
@@ -17,7 +18,7 @@ from cnnsearch.config.sections import (
 )
 from cnnsearch.config.stages_section import Stage
 from cnnsearch.records import Params
-from cnnsearch.space import Space
+from cnnsearch.space import Choice, Space
 
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -52,12 +53,27 @@ class Config:
     stages: tuple[Stage, ...] = ()
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
 
-    def with_whole_root(self) -> Config:
-        """With the folder of its data in full, so that it runs from any folder."""
-        if self.data.root is None:
-            return self
-        whole = str(Path(self.data.root).expanduser().resolve())
-        return replace(self, data=self.data.model_copy(update={"root": whole}))
+    def with_whole_paths(self) -> Config:
+        """A single run with the paths of its data and of the user's own files in full."""
+        data: dict[str, Any] = {"name": own.whole(self.data.name)}
+        if self.data.root is not None:
+            data["root"] = str(Path(self.data.root).expanduser().resolve())
+        fields = ("activation", "init", "module")
+        model = {f: own.whole(name) for f in fields if (name := getattr(self.model, f)) is not None}
+        return replace(
+            self,
+            data=self.data.model_copy(update=data),
+            model=self.model.model_copy(update=model),
+        )
+
+    def own_names(self) -> list[str]:
+        """The names FILE.py:NAME in it, those that it searches included."""
+        found = [self.data.name, self.model.activation, self.model.init, self.model.module]
+        for field_name in ("activation", "init", "module"):
+            parameter = (self.space or {}).get(field_name)
+            choices = parameter.choices if isinstance(parameter, Choice) else ()
+            found += [name for name in choices if isinstance(name, str)]
+        return sorted({name for name in found if isinstance(name, str) and own.is_own(name)})
 
     def at(self, params: Params, seed: int) -> Config:
         """The single run of a point: `params` set, the trial's seed, no search and no space."""

@@ -14,12 +14,13 @@ from cnnsearch.space import Choice, Parameter, Range, Space, active
 
 _LISTED = 64  # whole numbers of a range that are looked at one by one
 _MAX_MODELS = 2_000
+_MAX_OWN = 32
 _MAX_COMBINATIONS = 100_000  # of which many may be the same network
 _MAX_FITTING = 100_000  # about a second, with the arithmetic on each
 # What decides whether the images still fit through the conv layers.
 _FITTING = ("conv", "kernel", "stride", "padding", "pool", "pool_size")
 # What else changes the sizes of the weights.
-_SIZING = ("hidden", "activation", "batchnorm", "batchnorm_at")
+_SIZING = ("hidden", "activation", "batchnorm", "batchnorm_at", "module")
 
 
 def fitting(config: Config) -> Iterator[Model]:
@@ -31,6 +32,8 @@ def fitting(config: Config) -> Iterator[Model]:
     missed by this: an image never grows with the kernel, the stride and the pool, and never shrinks
     with the padding, so of all values an end is the worst.
     """
+    if config.model.module is not None:
+        return  # nothing is known of its sizes, see `structures`
     space = config.space or {}
     wanted = _with_parents(space, _FITTING)
     if math.prod(len(sample(space[name])) for name in wanted) > _MAX_FITTING:
@@ -57,9 +60,12 @@ def structures(config: Config) -> list[Model]:
     than 64 whole numbers stands for its ends and its middle. Where there are more than 2,000
     networks, the fields that cannot make a shape impossible (hidden layers, activation, batch norm)
     are varied one at a time; above that, the first 2,000 are given. Whether all of them fit is
-    asked of `fitting`.
+    asked of `fitting`. Of networks of the user's own, which have to be built to be known, the first
+    32.
     """
     space = config.space or {}
+    if config.model.module is not None:
+        return list(_distinct(config.model, space, _FITTING + _SIZING, _MAX_OWN).values())
     found = _distinct(config.model, space, _FITTING + _SIZING, _MAX_MODELS + 1)
     if len(found) <= _MAX_MODELS:
         return list(found.values())
@@ -86,6 +92,8 @@ def _distinct(
 
 def _conv_key(model: Model) -> tuple[object, ...]:
     """What the conv layers of a network do to the image; fields without effect are left out."""
+    if model.module is not None:
+        return (model.module, repr(model.conv), model.kernel, model.stride, model.padding)
     if not model.conv:
         return ()
     pool = (model.pool, model.pool_size if model.pool != "none" else None)
@@ -93,7 +101,9 @@ def _conv_key(model: Model) -> tuple[object, ...]:
 
 
 def _size_key(model: Model) -> tuple[object, ...]:
-    """What decides the sizes of a network's layers, and nothing else."""
+    """What decides the sizes of a network's layers, and nothing else; of one's own, anything."""
+    if model.module is not None:
+        return tuple(map(repr, model.model_dump().items()))
     row = catalog.ACTIVATIONS[model.activation]
     # A monotone activation stands after the pool and has fewer values to keep.
     activation = (row.pieces, row.monotone, row.learned)

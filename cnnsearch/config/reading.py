@@ -21,7 +21,7 @@ from cnnsearch.config.mistakes import (
     suggestion,
 )
 from cnnsearch.config.rules import Reading, check_rules, meant, notes
-from cnnsearch.config.sections import Section, Top, study_name
+from cnnsearch.config.sections import OWN_INIT, Model, Section, Top, study_name
 from cnnsearch.config.settings import placed_in, with_settings
 from cnnsearch.config.space_section import read_space
 from cnnsearch.config.stages_counts import check_counts, number_of_points
@@ -122,6 +122,7 @@ def _config(root: Item, mistakes: Mistakes, any_size: bool) -> Config:
         for name, section in SECTIONS.items()
         if space is not None or name != "search"
     }
+    built["model"] = _with_own_init(root, built["model"], space)
     tops = Top.model_construct(**{"study": "", **top}).model_dump()
     if space is None:
         tops["fuse"] = "auto"  # as of a trial's single run: there is nothing to fuse it with
@@ -133,6 +134,18 @@ def _config(root: Item, mistakes: Mistakes, any_size: bool) -> Config:
         _check_stages(root, config, mistakes)
     mistakes.raise_any()
     return config
+
+
+def _with_own_init(root: Item, model: Section, space: Space | None) -> Section:
+    """A network of the user's own keeps the weights that it draws, unless the file says otherwise.
+
+    It may have learned them elsewhere.
+    """
+    assert isinstance(model, Model)
+    written = _section(root, "model").value
+    if model.module is None or "init" in (space or {}) or "init" in (written or {}):
+        return model
+    return model.model_copy(update={"init": OWN_INIT})
 
 
 def _with_stages(root: Item, mistakes: Mistakes) -> tuple[Item, tuple[Stage, ...]]:

@@ -14,6 +14,8 @@ from cnnsearch.config.document import Item
 from cnnsearch.config.fields import OWNER, SECTIONS, path_of
 from cnnsearch.config.mistakes import Mistakes, Place, inline, nearest
 from cnnsearch.config.reachable import combinations
+from cnnsearch.config.sections import OWN_INIT
+from cnnsearch.own import is_own
 from cnnsearch.records import Value
 from cnnsearch.space import Grid, Parameter, Range, Space
 
@@ -48,6 +50,8 @@ def check_rules(reading: Reading, mistakes: Mistakes) -> None:
     config = reading.config
     if reading.knows("name"):
         _check_images(reading, mistakes)
+    if reading.knows("init", "module"):
+        _check_own_init(reading.root, config, mistakes)
     if reading.knows("batchnorm", "batch_size"):
         _check_batchnorm(reading.root, config, mistakes)
     if reading.knows("warmup_epochs", "epochs"):
@@ -89,6 +93,9 @@ def notes(root: Item, config: Config) -> Iterator[tuple[Place, str, str]]:
     """(place, path, text) of what is written without effect."""
     yield from _overridden(root, config)
     yield from _about_checkpoints(root, config)
+    if config.model.module is not None and config.fuse not in ("auto", False):
+        text = "has no effect: networks of your own are trained alone."
+        yield root.value["fuse"].place, "fuse", text
     if config.space is None and "fuse" in root.value:
         yield root.value["fuse"].place, "fuse", "is not used: a single run is trained alone."
     search = root.value.get("search")
@@ -125,9 +132,18 @@ def _overridden(root: Item, config: Config) -> Iterator[tuple[Place, str, str]]:
 def _check_images(reading: Reading, mistakes: Mistakes) -> None:
     row = catalog.DATASETS[reading.config.data.name]
     for name in ("size", "channels"):
-        if row.shape is not None and getattr(reading.config.data, name) is not None:
+        has_own = row.shape is not None or is_own(row.name)
+        if has_own and getattr(reading.config.data, name) is not None:
             text = f"the images of {row.name} have their own. Delete the line."
             mistakes.add(_place(reading.root, name), f"data.{name}", text)
+
+
+def _check_own_init(root: Item, config: Config, mistakes: Mistakes) -> None:
+    for init, module in _met(config, "init", "module"):
+        if init == OWN_INIT and module is None:
+            text = "own is of a network of your own, in model.module. Write another scheme."
+            mistakes.add(_place(root, "init"), _path(config, "init"), text)
+            return
 
 
 def _check_batchnorm(root: Item, config: Config, mistakes: Mistakes) -> None:

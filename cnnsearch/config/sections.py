@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from cnnsearch import catalog
+from cnnsearch import catalog, own
 from cnnsearch.records import STUDY_NAME, is_study_name
 from cnnsearch.rows import Row
 
@@ -39,9 +39,17 @@ def _name_of(table: Mapping[str, Row]) -> AfterValidator:
 
 
 def _one_of(table: Mapping[str, Row]) -> WithJsonSchema:
-    return WithJsonSchema({"enum": sorted(table)})
+    names = {"enum": sorted(table)}
+    if isinstance(table, catalog.Table) and table.takes_own:
+        return WithJsonSchema({"anyOf": [names, _OWN]})
+    return WithJsonSchema(names)
 
 
+_OWN = {"type": "string", "pattern": f"^{own.PATTERN}$"}
+
+
+OWN_INIT = "own"
+"""The init scheme of a network of the user's own that draws its weights itself."""
 _NUMBER = re.compile(r"[0-9.eE+-]{1,40}")
 
 
@@ -52,6 +60,8 @@ def init_scheme(text: str) -> tuple[str, float | None]:
         ValueError: the name is unknown, or the number is missing, not wanted or not positive; its
             text says what to write.
     """
+    if own.is_own(text) or text == OWN_INIT:
+        return text, None
     name, colon, number = text.partition(":")
     row = catalog.INIT_SCHEMES.get(name)
     if row is None:
@@ -70,6 +80,8 @@ def init_scheme(text: str) -> tuple[str, float | None]:
 
 
 def _check_init(text: str) -> str:
+    if own.is_own(text) or text == OWN_INIT:
+        return text
     name = text.partition(":")[0]
     if name not in catalog.INIT_SCHEMES:
         known = [r.name + (":0.01" if r.parameter else "") for r in catalog.INIT_SCHEMES.values()]
@@ -84,7 +96,8 @@ def _init_schema() -> WithJsonSchema:
     return WithJsonSchema(
         {
             "anyOf": [
-                {"enum": sorted(row.name for row in rows if not row.parameter)},
+                {"enum": sorted([*(r.name for r in rows if not r.parameter), OWN_INIT])},
+                _OWN,
                 {"type": "string", "pattern": rf"^({numbered}):[0-9.eE+-]+$"},
             ]
         }
@@ -146,7 +159,14 @@ def _to_seconds(value: Any) -> Any:
     return duration(value) if isinstance(value, str) else value
 
 
+def _check_own(text: str) -> str:
+    if not own.is_own(text):
+        raise ValueError("Write FILE.py:NAME, such as net.py:MyNet.")
+    return text
+
+
 Finite = Field(allow_inf_nan=False)
+Own = Annotated[str, AfterValidator(_check_own), WithJsonSchema(_OWN)]
 Activation = Annotated[str, _name_of(catalog.ACTIVATIONS), _one_of(catalog.ACTIVATIONS)]
 Dataset = Annotated[str, _name_of(catalog.DATASETS), _one_of(catalog.DATASETS)]
 Preprocess = Annotated[str, _name_of(catalog.PREPROCESSORS), _one_of(catalog.PREPROCESSORS)]
@@ -281,6 +301,8 @@ class Model(Section):
     """Batch norm in every layer but the last."""
     batchnorm_at: Literal["before", "after"] = "before"
     """Batch norm before or after the activation."""
+    module: Own | None = None
+    """A network of one's own, FILE.py:NAME; it gets those of the fields above that it takes."""
 
 
 class Train(Section):

@@ -32,7 +32,7 @@ class FusedNetwork:
         params: [T, ...] by name; likewise `buffers`, and `grads`, those of the last step.
     """
 
-    def __init__(self, models: Sequence[nn.Sequential], precision: str) -> None:
+    def __init__(self, models: Sequence[nn.Module], precision: str) -> None:
         self.models = list(models)
         self._base = copy.deepcopy(models[0]).to("meta")
         self._precision = precision

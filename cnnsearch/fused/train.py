@@ -71,7 +71,7 @@ class Member:
         generator: for the order and the augmentation of its images.
     """
 
-    model: nn.Sequential
+    model: nn.Module
     section: Train
     guard: DivergenceGuard
     generator: torch.Generator

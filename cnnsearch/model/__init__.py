@@ -2,7 +2,7 @@
 
 from cnnsearch.model.activations import Maxout
 from cnnsearch.model.dropout import Dropout
-from cnnsearch.model.init import expected_squares, initialise
+from cnnsearch.model.init import draw_weights, expected_squares, initialise
 from cnnsearch.model.network import build, weight_layers
 from cnnsearch.model.shapes import (
     LayerRow,
@@ -19,6 +19,7 @@ __all__ = [
     "Maxout",
     "Measured",
     "build",
+    "draw_weights",
     "expected_squares",
     "fits",
     "initialise",

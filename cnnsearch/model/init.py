@@ -7,7 +7,6 @@ layer of their own.
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable, Mapping
 
 import torch
@@ -16,9 +15,10 @@ from torch import Generator, Tensor, nn
 from cnnsearch import catalog
 from cnnsearch.config.sections import init_scheme
 from cnnsearch.model.network import weight_layers
+from cnnsearch.own import resolve
 
 
-def initialise(model: nn.Sequential, scheme: str, generator: Generator, probe: Tensor) -> None:
+def initialise(model: nn.Module, scheme: str, generator: Generator, probe: Tensor) -> None:
     """Set all parameters and buffers of a network, whatever its memory held before.
 
     Weights follow `scheme`; biases are 0. What other modules hold is set by their own
@@ -30,9 +30,26 @@ def initialise(model: nn.Sequential, scheme: str, generator: Generator, probe: T
         generator: a CPU generator, the only source of draws.
         probe: images [B, C, H, W] on the model's device, for schemes that look at data.
     """
+    draw_weights(model, scheme, generator)
+    with torch.no_grad():
+        for module in model.modules():
+            reset = getattr(module, "reset_parameters", None)
+            if reset is not None and not isinstance(module, nn.Conv2d | nn.Linear):
+                reset()
+        rescale = catalog.INIT_SCHEMES[init_scheme(scheme)[0]].rescale
+        if rescale is not None:
+            resolve(rescale)(model, probe)
+
+
+def draw_weights(model: nn.Module, scheme: str, generator: Generator) -> None:
+    """Draw the weights of conv and fully connected layers, and set their biases to 0.
+
+    Args:
+        scheme: see `initialise`; `generator` likewise.
+    """
     name, number = init_scheme(scheme)
     row = catalog.INIT_SCHEMES[name]
-    draw = pkgutil.resolve_name(row.target)
+    draw = resolve(row.target)
     arguments = () if number is None else (number,)
     with torch.no_grad():
         for layer, pieces in weight_layers(model):
@@ -42,12 +59,6 @@ def initialise(model: nn.Sequential, scheme: str, generator: Generator, probe: T
             layer.weight.copy_(weight)
             if layer.bias is not None:
                 layer.bias.zero_()
-        for module in model.modules():
-            reset = getattr(module, "reset_parameters", None)
-            if reset is not None and not isinstance(module, nn.Conv2d | nn.Linear):
-                reset()
-        if row.rescale is not None:
-            pkgutil.resolve_name(row.rescale)(model, probe)
 
 
 def zeros(weight: Tensor, generator: Generator) -> None:  # noqa: ARG001
@@ -100,7 +111,7 @@ def unit_variance(model: nn.Sequential, probe: Tensor) -> None:
         signal = layer(signal)
 
 
-def expected_squares(model: nn.Sequential, scheme: str) -> tuple[float, float] | None:
+def expected_squares(model: nn.Module, scheme: str) -> tuple[float, float] | None:
     """Expected sum of all squared weights by the scheme's formula, and its standard deviation.
 
     None for a scheme without a formula, such as one that looks at data.

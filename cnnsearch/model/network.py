@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pkgutil
 from collections import OrderedDict
 from collections.abc import Iterator
 
@@ -15,6 +14,8 @@ from cnnsearch.errors import InputError
 from cnnsearch.model.activations import Maxout
 from cnnsearch.model.dropout import Dropout
 from cnnsearch.model.flatten import Flatten
+from cnnsearch.own import resolve
+from cnnsearch.rows import Activation
 
 Shape = tuple[int, int, int]
 Layers = Iterator[tuple[str, nn.Module]]
@@ -60,11 +61,11 @@ def build(section: Model, shape: Shape, classes: int) -> nn.Sequential:
     return nn.Sequential(layers)
 
 
-def weight_layers(model: nn.Sequential) -> Iterator[tuple[nn.Conv2d | nn.Linear, int]]:
+def weight_layers(model: nn.Module) -> Iterator[tuple[nn.Conv2d | nn.Linear, int]]:
     """The layers with weights, in order, each with its number of linear pieces (maxout: 2)."""
     last: nn.Conv2d | nn.Linear | None = None
     pieces = 1
-    for layer in model:
+    for layer in model.modules():
         if isinstance(layer, Maxout):
             pieces = layer.pieces
         elif isinstance(layer, nn.Conv2d | nn.Linear):
@@ -87,9 +88,19 @@ def _activated(
     row = catalog.ACTIVATIONS[section.activation]
     if section.batchnorm and section.batchnorm_at == "before":
         yield f"{name}_norm", norm(units * row.pieces)
-    yield f"{name}_{row.name}", pkgutil.resolve_name(row.target)(**row.arguments)
+    yield f"{name}_{row.title}", _activation(row)
     if section.batchnorm and section.batchnorm_at == "after":
         yield f"{name}_norm", norm(units)
+
+
+def _activation(row: Activation) -> nn.Module:
+    made = resolve(row.target)
+    made = made(**row.arguments) if isinstance(made, type) else None
+    if not isinstance(made, nn.Module):
+        raise InputError(f"{row.name}: is no class of torch.nn.Module. Write one.")
+    if any(made.state_dict()) and not hasattr(made, "reset_parameters"):
+        raise InputError(f"{row.name}: has values of its own and no reset_parameters to set them.")
+    return made
 
 
 def _conv_block(
@@ -106,7 +117,7 @@ def _conv_block(
     pool = nn.MaxPool2d if section.pool == "max" else nn.AvgPool2d
     block[f"{name}_pool"] = pool(section.pool_size)
     if _pools_first(section):
-        block.move_to_end(f"{name}_{row.name}")
+        block.move_to_end(f"{name}_{row.title}")
     return block, pooled
 
 

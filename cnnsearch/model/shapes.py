@@ -11,6 +11,7 @@ from torch import nn
 
 from cnnsearch.config.sections import Model, Train
 from cnnsearch.errors import InputError
+from cnnsearch.model import own
 from cnnsearch.model.network import Shape, build, check_weights, conv_shape
 from cnnsearch.optimizer import state_tensors
 
@@ -83,6 +84,8 @@ def fits(section: Model, shape: Shape, classes: int = 1) -> str | None:
         shape: (C, H, W) of the images.
         classes: they count for the size of the classifier only.
     """
+    if section.module is not None:
+        return own.check(section, shape, classes)
     try:
         for number, channels in enumerate(section.conv, 1):
             shape = conv_shape(section, shape, number, channels)
@@ -117,15 +120,33 @@ def layer_table(section: Model, shape: Shape, classes: int) -> list[LayerRow]:
     Raises:
         InputError: the network cannot be built, see `build`.
     """
+    if section.module is not None:
+        return _own_table(section, shape, classes)
     rows = []
     with torch.device("meta"):
         model = build(section, shape, classes).eval()
     signal: tuple[int, ...] = shape
     for name, layer in model.named_children():
         signal = _output_shape(_Call(layer, repr(layer), signal))
-        count = sum(parameter.numel() for parameter in layer.parameters())
-        rows.append(LayerRow(name, type(layer).__name__, signal, count))
+        rows.append(LayerRow(name, type(layer).__name__, signal, _parameters(layer)))
     return rows
+
+
+def _own_table(section: Model, shape: Shape, classes: int) -> list[LayerRow]:
+    """The modules that one image calls; what has parameters and is no such module stands below."""
+    network = own.build(section, shape, classes, 0).eval()
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), own.called(network) as calls:
+        network(torch.zeros(1, *shape))
+    rows = [
+        LayerRow(name, type(module).__name__, tuple(output.shape[1:]), _parameters(module))
+        for name, module, output in calls
+    ]
+    rest = _parameters(network) - sum(row.parameters for row in rows)
+    return [*rows, LayerRow("rest", type(network).__name__, (classes,), rest)] if rest else rows
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 @dataclass(frozen=True)

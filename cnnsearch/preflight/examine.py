@@ -49,6 +49,7 @@ def _examine(config: Config, say: Callable[[str], None]) -> Preflight:
     images = data.load(config.data, say)
     data.check_split(images, config.data)
     classes = len(images.classes)
+    _check_own(config)
     candidates = list(chain(fitting(config), structures(config)))
     wrong = (
         f"model: {network_title([section], candidates)}: {error}"
@@ -58,6 +59,27 @@ def _examine(config: Config, say: Callable[[str], None]) -> Preflight:
     if told := list(dict.fromkeys(islice(wrong, _MOST_TOLD))):
         raise InputError("\n".join(told))
     return Preflight(device, images)
+
+
+def _check_own(config: Config) -> None:
+    """Refuse what is searched and a network of the user's own does not take.
+
+    Raises:
+        InputError: its file cannot be executed, or it does not take it.
+    """
+    space = config.space or {}
+    modules = [config.model.module]
+    if "module" in space:
+        modules = [section.module for section in structures(config)]
+    for module in dict.fromkeys(name for name in modules if name is not None):
+        section = config.model.model_copy(update={"module": module})
+        taken = [*model.own.taken(section), "module", "init"]
+        for name in space:
+            if name in Model.model_fields and name not in taken:
+                raise InputError(
+                    f"space.{name}: {module} takes no {name}. Give it such a parameter, or delete "
+                    "the line."
+                )
 
 
 def network_title(sections: Sequence[Model], among: Sequence[Model]) -> str:

@@ -114,9 +114,10 @@ def look(config: Config, data: runner.Inputs, device: torch.device, most: int = 
     measured = model.measure(config.model, data.shape, data.classes)
     values = sum(math.prod(row.shape) for row in measured.rows)
     batch = data.probe(max(2, min(most, _MOST_VALUES // values)))
-    *rows, scores = Prober(network, config.model.activation, batch).look().layers
+    activation = runner.activation_of(config)
+    *rows, scores = Prober(network, activation, batch).look().layers
     with torch.no_grad():
-        found = signals(network, config.model.activation, batch[0])
+        found = signals(network, activation, batch[0])
         finite = all(math.isfinite(row.std) for row in rows)
         flat = [signal.values.flatten() for signal in found][:-1] if finite else []
     low, high = _range(flat)

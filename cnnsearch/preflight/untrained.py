@@ -58,7 +58,7 @@ class Penalty:
         return abs(self.added - self.expected) <= self.tolerance
 
 
-def penalty(network: nn.Sequential, init: str, weight_decay: float) -> Penalty:
+def penalty(network: nn.Module, init: str, weight_decay: float) -> Penalty:
     """Measure what weight decay adds to the loss, and hold it against the init scheme."""
     added = l2_penalty(network, weight_decay)
     squares = expected_squares(network, init)
@@ -69,7 +69,7 @@ def penalty(network: nn.Sequential, init: str, weight_decay: float) -> Penalty:
     return Penalty(weight_decay, added, expected, tolerance)
 
 
-def look(config: Config, images: TrialData) -> tuple[nn.Sequential, Probe]:
+def look(config: Config, images: TrialData) -> tuple[nn.Module, Probe]:
     """A run's network as it begins, and what a few images show of it."""
     network = runner.make_network(config, images, images.device)
     return network, runner.make_prober(config, images, network).look()

@@ -309,7 +309,7 @@ def _write_best(chain: Chain, last: Found) -> Path | None:
         f"{summary.name}, {config.search.objective} {measure(best.value)}.\n"
         f"Written by cnnsearch {__version__}. Run it again: cnnsearch train FILE"
     )
-    single = config.at(best.params, best.seed).with_whole_root()
+    single = config.at(best.params, best.seed).with_whole_paths()
     path = study_folder(chain.family) / "best.yaml"
     write_whole(path, to_yaml(single, comment))
     return path

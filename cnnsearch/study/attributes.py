@@ -14,6 +14,8 @@ CONFIG = "config"
 # Of a study.
 FINGERPRINT = "fingerprint"
 COORDINATOR = "coordinator"
+OWN_FILES = "own_files"
+"""Digests of the files of the user's own that it was begun with, see `cnnsearch.own.digests`."""
 PLANNED = "planned"
 VERSION = "cnnsearch"
 MARKS = "marks"

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from cnnsearch import __version__
 from cnnsearch.config import Config, differences, from_plain
 from cnnsearch.errors import CnnsearchError, InputError, StorageGoneError, StudyBusyError
+from cnnsearch.own import digests
 from cnnsearch.ranking import last_attempts
 from cnnsearch.records import Params, Start, State, Trial
 from cnnsearch.study import attributes, read, requests
@@ -129,6 +130,7 @@ class Study:
         self._set(attributes.CONFIG, self.config.plain())
         self._set(attributes.FINGERPRINT, self.fingerprint)
         self._set(attributes.VERSION, __version__)
+        self._set(attributes.OWN_FILES, digests(self.config.own_names()))
         self._writer.take_in()
         self._bury_the_dead()
         self._set(attributes.PLANNED, max(planned, len(last_attempts(self.trials()))))
@@ -353,6 +355,10 @@ def check_resume(
     if changed:
         lines = "\n".join(f"  {line}" for line in changed)
         raise InputError(f"study {config.study} was started with other values:\n{lines}\n{other}")
+    files = digests(config.own_names())
+    for name, digest in attrs.get(attributes.OWN_FILES, {}).items():
+        if files.get(name, digest) != digest:
+            raise InputError(f"study {config.study} was started with another {name}. {other}")
     stored = attrs.get(attributes.FINGERPRINT)
     if None not in (fingerprint, stored) and stored != fingerprint:
         raise InputError(

@@ -72,7 +72,7 @@ def noise(shape: tuple[int, int, int]) -> Images:
 def step_seconds(config: Config, images: Images) -> float:
     """CPU seconds of a step: the median over epochs of a few steps each, nothing validated."""
     data = prepare(images, config.data, runner.resolve_device("cpu"), whole=True)
-    model: nn.Sequential = runner.make_network(config, data, data.device)
+    model: nn.Module = runner.make_network(config, data, data.device)
     guard = DivergenceGuard(CLASSES, None, config.abort.check_every)
     taken, started = [], time.process_time()
     for _ in train(model, data, config.train, guard, Generator().manual_seed(0)):
