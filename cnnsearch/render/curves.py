@@ -58,16 +58,21 @@ def curve_lines(epochs: Sequence[EpochResult]) -> list[Line]:
 
 
 def plot(
-    title: str, curves: Sequence[Curve], size: tuple[int, int], log_x: bool = False
+    title: str,
+    curves: Sequence[Curve],
+    size: tuple[int, int],
+    log_x: bool = False,
+    utf8: bool | None = None,
 ) -> list[Line]:
     """Curves over epochs, at most 8, each with its own mark.
 
     Args:
         size: columns and lines of the whole picture.
         log_x: they are not over epochs but over positive numbers, on a logarithmic axis.
+        utf8: whether marks beyond ASCII can be shown; None asks stdout.
     """
     assert len(curves) <= len(MARKS)
-    ascii_only = not output.speaks_utf8()
+    ascii_only = not (output.speaks_utf8() if utf8 is None else utf8)
     marks = ASCII_MARKS if ascii_only else MARKS
     # plotext 6.1 aborts the whole process on a NaN, and a span beyond 1e308 makes one.
     finite = [[(x, y) for x, y in curve.points if abs(y) < _LARGEST] for curve in curves]
@@ -82,9 +87,9 @@ def plot(
     return [heading, *(_coloured(line, styles) for line in picture)]
 
 
-def legend(labels: Sequence[str]) -> Line:
-    """The mark and the label of each curve, in one line."""
-    marks = MARKS if output.speaks_utf8() else ASCII_MARKS
+def legend(labels: Sequence[str], utf8: bool | None = None) -> Line:
+    """The mark and the label of each curve, in one line; `utf8` see `plot`."""
+    marks = MARKS if (output.speaks_utf8() if utf8 is None else utf8) else ASCII_MARKS
     line: Line = []
     for mark, style, label in zip(marks, STYLES, labels, strict=False):
         line += [(mark, style), (f" {label}   ", "")]
