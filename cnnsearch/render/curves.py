@@ -130,7 +130,8 @@ def _picture(
     axis = _decade_axis if log_x else _epoch_axis
     axis(figure.ruler("x"), min(places), max(places), size[0])
     values = [y for points in curves for _, y in points]
-    _value_axis(figure.ruler("y"), min(values), max(values), log)
+    # Labels that share a line push each other away from their values.
+    _value_axis(figure.ruler("y"), (min(values), max(values)), log, min(5, max(2, size[1] // 2)))
     text: str = plotext.uncolorize(figure.build().string())
     return [line.rstrip() for line in text.splitlines()]
 
@@ -159,14 +160,15 @@ def _decade_axis(ruler: object, first: float, last: float, width: int) -> None:
     ruler.ticks(ticks, [f"{10.0**tick:g}" for tick in ticks])  # type: ignore[attr-defined]
 
 
-def _value_axis(ruler: object, low: float, high: float, log: bool) -> None:
+def _value_axis(ruler: object, span: tuple[float, float], log: bool, count: int) -> None:
+    low, high = span
     if log:
         low, high = math.log10(low), math.log10(high)
     if low == high:
         margin = abs(low) * 0.1 or 1.0
         low, high = low - margin, high + margin
         ruler.lim(low, high)  # type: ignore[attr-defined]
-    ticks = [low + (high - low) * i / 4 for i in range(5)]
+    ticks = [low + (high - low) * i / (count - 1) for i in range(count)]
     labels = [f"{10**tick if log else tick:.3g}" for tick in ticks]
     ruler.ticks(ticks, labels)  # type: ignore[attr-defined]
 

@@ -68,7 +68,7 @@ def make_display(
         before: all attempts so far.
         count: number of points in all.
         slots: trials that run at a time.
-        watched: the storage, where the full-screen view is wanted; without a terminal there is none.
+        watched: the storage, where the full-screen view is wanted; it needs a terminal.
     """
     assert config.search is not None
     assert config.space is not None

@@ -34,17 +34,18 @@ Screen { background: ansi_default; color: ansi_default; }
 ModalScreen { background: transparent; align: left bottom; }
 Page { background: ansi_default; align: left top; }
 #head { height: auto; text-wrap: nowrap; text-overflow: ellipsis; }
-#head.-ascii { text-overflow: clip; }
+
 #running { height: 2; }
 #below { height: 1fr; layout: vertical; }
-#curves { height: 1fr; min-height: 5; }
-#ranking { height: 1fr; }
+#curves { height: 3fr; min-height: 5; }
+#ranking { height: 2fr; }
 .-wide #below { layout: horizontal; }
 .-wide #curves { width: 2fr; height: 100%; }
-.-wide #ranking { width: 3fr; height: 100%; }
+.-wide #ranking { width: 3fr; height: 100%; margin-left: 1; }
 #message { height: auto; max-height: 3; display: none; }
 #keys { height: 1; text-wrap: nowrap; text-overflow: clip; }
-Listing, Curves { text-wrap: nowrap; text-overflow: clip; }
+Listing { text-wrap: nowrap; text-overflow: ellipsis; }
+Curves { text-wrap: nowrap; text-overflow: clip; }
 """
 
 
@@ -107,7 +108,7 @@ class Watch(App[int]):
 
     def compose(self) -> ComposeResult:
         """What is wanted first stands first."""
-        yield Static(id="head", classes="" if self._utf8 else "-ascii")
+        yield Static(id="head")
         yield Listing("running")
         with Container(id="below"):
             yield Curves(self._utf8)
@@ -117,6 +118,9 @@ class Watch(App[int]):
 
     def on_mount(self) -> None:
         """Begin to read."""
+        if not self._utf8:  # of which the ellipsis is no part
+            for part in (self.query_one("#head"), *self.query(Listing)):
+                part.styles.text_overflow = "clip"
         self.query_one("#head", Static).update(f"{self._source.study}: reading ...")
         self.query_one("#running").display = False
         self.query_one("#ranking").focus()

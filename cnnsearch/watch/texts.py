@@ -24,6 +24,8 @@ from cnnsearch.watch.standing import Running, Standing
 
 MOST_CURVES = len(MARKS)
 _BAR_CELLS = 20
+SPARE = ("so far", "time")
+"""Columns that are left out first where a terminal is too narrow."""
 KEYS = "q quit  s sort  r reverse  space mark  c compare  Tab lists  x stop  ? help"
 HELP = """\
  Arrows, PgUp, PgDn    go through the list; Home and End to its ends
@@ -146,13 +148,18 @@ def ranking_cells(trial: Trial, now: Standing) -> Line:
 def curve_lines(
     objective: str, curves: Sequence[tuple[str, Points]], size: tuple[int, int], utf8: bool
 ) -> list[Line]:
-    """Curves of the objective in one picture, each with its own mark, and their legend."""
+    """Curves of the objective in one picture below its legend, at most 8.
+
+    Args:
+        curves: with their labels; those without a point are left out.
+    """
     told = [(label, points) for label, points in curves if points][:MOST_CURVES]
+    labels = [label for label, _ in told]
     if not told:
         return [[(f"{objective} by epoch: none has ended yet", "dim")]]
     drawn = [Curve(label, points) for label, points in told]
-    picture = plot(f"{objective} by epoch", drawn, (size[0], size[1] - 1), utf8=utf8)
-    return [*picture, legend([label for label, _ in told], utf8)]
+    [(title, style)], *picture = plot(f"{objective} by epoch", drawn, size, utf8=utf8)
+    return [[(title.strip(), style), ("   ", ""), *legend(labels, utf8)], *picture]
 
 
 def snapshot_lines(now: Standing, utf8: bool, top: int = 10) -> list[Line]:

@@ -9,6 +9,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
@@ -16,10 +17,8 @@ from textual.widgets import Static
 from cnnsearch.render.output import Line
 from cnnsearch.render.text import clean
 from cnnsearch.study.following import Points
+from cnnsearch.watch import texts
 from cnnsearch.watch.paging import Window
-from cnnsearch.watch.texts import curve_lines
-
-_GAP = "  "
 
 
 def as_text(lines: Sequence[Line]) -> Text:
@@ -51,7 +50,7 @@ class Listing(Widget, can_focus=True):
         self._make: Callable[[int], Line] = lambda _: []
         self._marked: Collection[int] = ()
         # They only grow, or columns would jump while one pages.
-        self._widths: dict[str, int] = {}
+        self._widths: dict[int, int] = {}
 
     def fill(
         self,
@@ -79,21 +78,33 @@ class Listing(Widget, can_focus=True):
         rows = [(number, self._make(number)) for number in self.window.seen]
         for i, name in enumerate(self._header):
             longest = max([len(name), *(len(row[i][0]) for _, row in rows)])
-            self._widths[f"{i} {name}"] = max(longest, self._widths.get(f"{i} {name}", 0))
-        widths = list(self._widths.values())
+            self._widths[i] = max(longest, self._widths.get(i, 0))
+        columns, gap = self._fitted()
         header: Line = [("  ", "")]
-        for name, width in zip(self._header, widths, strict=True):
-            header.append((name.ljust(width) + _GAP, "dim"))
-        return as_text([header, *(self._row(number, row, widths) for number, row in rows)])
+        header += [(self._header[i].ljust(self._widths[i]) + gap, "dim") for i in columns]
+        header[-1] = (header[-1][0].removesuffix(gap), "dim")
+        return as_text([header, *(self._row(*row, columns, gap) for row in rows)])
 
-    def _row(self, number: int, cells: Line, widths: Sequence[int]) -> Line:
+    def _fitted(self) -> tuple[Sequence[int], str]:
+        """The columns, and what stands between them, in the width there is."""
+        everything = range(len(self._header))
+        for gap in ("  ", " "):
+            if 2 + sum(self._widths[i] + len(gap) for i in everything) <= self.size.width + len(
+                gap
+            ):
+                return everything, gap
+        return [i for i in everything if self._header[i] not in texts.SPARE], " "
+
+    def _row(self, number: int, cells: Line, columns: Sequence[int], gap: str) -> Line:
         chosen = number == self.window.chosen
         back = " reverse" if chosen and self.has_focus else ""
         mark = (">" if chosen else " ") + ("*" if number in self._marked else " ")
         line: Line = [(mark, "bold" + back)]
-        for (text, style), width in zip(cells, widths, strict=True):
-            line.append((text.ljust(width) + _GAP, style + back))
-        return line
+        for i in columns:
+            text, style = cells[i]
+            line.append((text.ljust(self._widths[i]), style + back))
+            line.append((gap, back.strip()))
+        return line[:-1]
 
     def action_move(self, by: int) -> None:
         """Choose another row."""
@@ -130,7 +141,7 @@ class Curves(Widget):
         """The picture."""
         objective, curves, hint = self._told
         width, height = self.size
-        lines = curve_lines(objective, curves, (width, height - bool(hint)), self._utf8)
+        lines = texts.curve_lines(objective, curves, (width, height - bool(hint)), self._utf8)
         return as_text([*lines, *([[(hint, "bold")]] if hint else [])])
 
 
@@ -145,9 +156,10 @@ class Question(ModalScreen[bool]):
         """The line."""
         yield Static(as_text([[(f"{self._question} y: yes, any other key: no", "bold reverse")]]))
 
-    def on_key(self, event: object) -> None:
+    def on_key(self, event: Key) -> None:
         """Any key is an answer."""
-        self.dismiss(getattr(event, "key", "") in ("y", "Y"))
+        if self.is_current:  # of two keys at once the second one comes after the answer
+            self.dismiss(event.key in ("y", "Y"))
 
 
 class Page(ModalScreen[None]):
@@ -164,4 +176,5 @@ class Page(ModalScreen[None]):
 
     def on_key(self) -> None:
         """Close it."""
-        self.dismiss()
+        if self.is_current:
+            self.dismiss()
