@@ -27,6 +27,7 @@ from cnnsearch.watch.widgets import Curves, Listing, Page, Question, as_text
 
 INTERRUPTED = 130
 _PARENT_S = 0.2
+_SAID_S = 8.0
 # From so many columns on the ranking stands beside the curves.
 _WIDE = 110
 _CSS = """
@@ -141,6 +142,17 @@ class Watch(App[int]):
         """Fit what is shown to the terminal."""
         self._show()
 
+    def _say(self, text: str) -> None:
+        """Show a line for a while."""
+        self._answer = text
+        if text:
+            self.set_timer(_SAID_S, lambda: self._unsay(text))
+        self._show()
+
+    def _unsay(self, text: str) -> None:
+        if self._answer == text:
+            self._say("")
+
     def _hear(self, news: News) -> None:
         self.post_message(Told(news))
 
@@ -150,8 +162,9 @@ class Watch(App[int]):
         if isinstance(news, Defect):
             raise news.error
         if isinstance(news, Answer):
-            self._answer = news.text
-        elif isinstance(news, Unread):
+            self._say(news.text)
+            return
+        if isinstance(news, Unread):
             self._unread = f"cannot be read now, tried again: {one_line(news.reason)}"
         else:
             self._unread = ""
@@ -172,7 +185,7 @@ class Watch(App[int]):
         said = self.query_one("#message", Static)
         lines = [line for line in (self._unread, self._answer) if line]
         said.display = bool(lines)
-        said.update(as_text([[(one_line(line), "bold red")] for line in lines]))
+        said.update(as_text([[(one_line(line), "bold")] for line in lines]))
         if self._seen is None:
             return
         now = self._seen.standing
@@ -256,53 +269,47 @@ class Watch(App[int]):
     def action_mark(self) -> None:
         """Mark the chosen trial, or take its mark away."""
         chosen = self._listing().window.chosen
-        self._answer = ""
+        said = ""
         if chosen in self._marked:
             self._marked.remove(chosen)
         elif chosen is not None and len(self._marked) < texts.MOST_CURVES:
             self._marked.append(chosen)
         elif chosen is not None:
-            self._answer = f"{texts.MOST_CURVES} trials are marked, and more cannot be told apart"
+            said = f"{texts.MOST_CURVES} trials are marked; the curves of more look alike"
         self._comparing = self._comparing and bool(self._marked)
         self._listing().refresh()
-        self._show()
+        self._say(said)
 
     def action_compare(self) -> None:
         """Show the curves of the marked trials, or again those of what runs."""
-        self._answer = "" if self._marked else "mark trials with space, then compare them"
         self._comparing = bool(self._marked) and not self._comparing
-        self._show()
+        self._say("" if self._marked else "mark trials with space, then compare them")
 
     def action_stop(self) -> None:
         """Ask to stop the chosen running trial."""
         number = self._listing().window.chosen
-        running = (
-            {} if self._seen is None else {r.trial.number for r in self._seen.standing.running}
-        )
-        if number in running:
-            assert number is not None
-            self._ask(f"Stop trial {number} now?", Wanted((number,)))
-            return
-        self._answer = "no trial is running"
-        if running:
+        running = () if self._seen is None else self._seen.standing.running
+        if number is not None and any(one.trial.number == number for one in running):
+            question = f"Stop trial {number} after its current epoch?"
+            self._ask(question, Wanted((number,)))
+        elif running:
             self.query_one("#running").focus()
-            self._answer = "choose a running trial with the arrows, then press x again"
-        self._show()
+            self._say("choose a running trial with the arrows, then press x again")
+        else:
+            self._say("no trial is running")
 
     def action_stop_all(self) -> None:
         """Ask to end the search."""
         if self._seen is not None and self._seen.snapshot.held:
-            self._ask("Begin no more trials, and end the search?", Wanted())
+            self._ask("End the search when the running trials have ended?", Wanted())
         else:
-            self._answer = "nobody runs it"
-            self._show()
+            self._say("nobody runs it")
 
     def _ask(self, question: str, wanted: Wanted) -> None:
         def answered(yes: bool | None) -> None:
-            self._answer = "asking ..." if yes else ""
             if yes:
                 self._reader.ask(wanted)
-            self._show()
+            self._say("asking ..." if yes else "")
 
         self.push_screen(Question(question), answered)
 
@@ -324,8 +331,7 @@ class Watch(App[int]):
             self._leave(INTERRUPTED)
             return
         _send(parent)
-        self._answer = "ending in order; Ctrl-C again ends it at once"
-        self._show()
+        self._say("the search ends in order; Ctrl-C again ends it at once")
 
     def action_leave(self, code: int) -> None:
         """Close the view."""

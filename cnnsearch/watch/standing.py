@@ -40,7 +40,7 @@ class Rates:
     """How fast the search that runs, or ran last, is: means since it was started.
 
     Args:
-        left_s: expected time to its end; None where it does not run, or nothing has ended in it.
+        left_s: expected time to its end; None where it does not run, or has trained no epoch yet.
     """
 
     trials_per_minute: float | None = None
@@ -148,34 +148,62 @@ def _running(trial: Trial, points: Points, epochs: int, folds: int, now: float) 
 
 
 def _rates(snapshot: Snapshot, running: Sequence[Running], waiting: int, now: float) -> Rates:
-    """From the trials that ended since the search was started last, early ends included."""
+    """From the trials since the search was started last, early ends included."""
     begun = snapshot.coordinator.started if snapshot.coordinator else None
     if begun is None:
         return Rates()
     ended = [
-        (trial, trial.seconds)
+        (trial, trial.started + trial.seconds)
         for trial in snapshot.trials
         if trial.started is not None
         and trial.started >= begun
         and trial.seconds is not None
         and trial.state not in _OPEN
     ]
-    if not ended:
-        return Rates()
-    ends = [(trial.started or 0.0) + seconds for trial, seconds in ended]
-    elapsed = (now if snapshot.held else max(ends)) - begun
+    over = now if snapshot.held else max((end for _, end in ended), default=begun)
+    elapsed = over - begun
     if elapsed <= 0:
         return Rates()
     each = epochs_of_report(snapshot.config)
     epochs = sum(trial.facts.get("fold_epochs", trial.epochs) for trial, _ in ended)
     epochs += each * sum(one.done for one in running)
-    spent = sum(seconds for _, seconds in ended)
-    mean = spent / len(ended)
+    left = _left([trial.seconds or 0.0 for trial, _ in ended], running, waiting, elapsed)
+    return Rates(
+        60 * len(ended) / elapsed if ended else None,
+        epochs / elapsed if epochs else None,
+        left if snapshot.held else None,
+    )
+
+
+def _left(
+    ended: Sequence[float], running: Sequence[Running], waiting: int, elapsed: float
+) -> float | None:
+    """Seconds to the end of a search; None before there is anything to judge by.
+
+    The mean is over trials that have ended and over those that run, which are taken to go on at
+    their pace to their last epoch: without them a search whose first trials diverge at once would
+    seem to be over soon.
+
+    Args:
+        ended: seconds that each took.
+        waiting: trials that have not begun.
+        elapsed: since the search was started.
+    """
+    paces = [one.seconds * one.of / one.done for one in running if one.done]
+    known = [*ended, *paces]
+    if not known:
+        return None
+    mean = sum(known) / len(known)
+    rests = [
+        max(0.0, (one.seconds * one.of / one.done if one.done else mean) - one.seconds)
+        for one in running
+    ]
     # How many ran at a time, on average, the time that passes between trials included.
-    at_once = (spent + sum(one.seconds for one in running)) / elapsed
-    rests = [max(0.0, mean - one.seconds) for one in running]
-    left = max([(max(0, waiting) * mean + sum(rests)) / at_once, *rests]) if at_once else None
-    return Rates(60 * len(ended) / elapsed, epochs / elapsed, left if snapshot.held else None)
+    at_once = (sum(ended) + sum(one.seconds for one in running)) / elapsed
+    if not at_once:
+        return None
+    # Not shorter than the longest that runs, however many workers are idle beside it.
+    return max([(max(0, waiting) * mean + sum(rests)) / at_once, *rests])
 
 
 def epochs_of_report(config: Mapping[str, object]) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cnnsearch.errors import CnnsearchError
-from cnnsearch.render.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,23 +12,22 @@ class Wanted:
     """A request to stop.
 
     Args:
-        trials: to end now; none: begin no more trials.
+        trials: to end after their current epoch; none: begin no more trials.
     """
 
     trials: tuple[int, ...] = ()
 
 
 def stop(storage: str, study: str, wanted: Wanted) -> str:
-    """Leave the request that `cnnsearch stop` leaves; what became of it, in one line."""
+    """Leave the request that `cnnsearch stop` leaves; what becomes of it, in one line."""
     from cnnsearch.study import requests
 
-    request = {"verb": "stop", "trials": list(wanted.trials), "now": bool(wanted.trials)}
+    request = {"verb": requests.STOP, "trials": list(wanted.trials), "now": False}
     try:
         requests.ask(storage, study, request, patience_s=0.0)
     except CnnsearchError as error:
         return str(error)
     if not wanted.trials:
-        return "asked: no more trials begin, and those that run are trained to their end"
-    numbers = ", ".join(map(str, wanted.trials))
-    noun = counted(len(wanted.trials), "trial").partition(" ")[2]
-    return f"asked: {noun} {numbers} will be stopped"
+        return "the search ends when its running trials have ended"
+    numbers = " and ".join(map(str, wanted.trials))
+    return f"trial {numbers} ends after its current epoch"
