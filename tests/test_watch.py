@@ -16,7 +16,7 @@ from textual.pilot import Pilot
 
 from cnnsearch import cli, ending
 from cnnsearch.config import from_plain
-from cnnsearch.records import Outcome, Start, State
+from cnnsearch.records import Outcome, Params, Start, State
 from cnnsearch.study import read, requests, sqlite
 from cnnsearch.study.store import Study
 from cnnsearch.watch.app import INTERRUPTED, Source, Watch
@@ -27,6 +27,12 @@ from tests.studies import curve, multiply, write_study
 SIZES = [(80, 24), (120, 40), (200, 60)]
 TRAINED = 5
 Steps = Callable[[Watch, "Pilot[int]"], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks ten times a second, not once."""
+    monkeypatch.setattr("cnnsearch.watch.reader.EVERY_S", 0.1)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +66,7 @@ def running(trained: Path, tmp_path: Path) -> Iterator[tuple[Path, Study]]:
 
 def begin(study: Study, place: int, reports: list[float]) -> None:
     """Begin the trial of a point and tell some of its epochs."""
-    params = {"lr": 0.0123, "init": "he", "batchnorm": True}
+    params: Params = {"lr": 0.0123, "init": "he", "batchnorm": True}
     trial = study.begin(Start(place, str(place), 1, 7, params))
     for epoch, value in enumerate(reports, 1):
         study.report(trial.number, epoch, value)

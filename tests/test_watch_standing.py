@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from cnnsearch.records import Diagnosis, Params, Start, State, Trial
-from cnnsearch.study import following, read, requests
+from cnnsearch.study import read, requests
 from cnnsearch.study.following import Coordinator, Follower, Snapshot, latest
+from cnnsearch.study.lock import is_held
 from cnnsearch.study.store import Study, remove
 from cnnsearch.watch.ordering import NEWEST, RANK, ordered, orders
 from cnnsearch.watch.paging import Window
@@ -150,26 +151,30 @@ def test_orders() -> None:
     assert ordered(trials, "lr", "maximize", backwards=True) == [0, 1, 2, 3], "without lr: last"
 
 
+def of(window: Window) -> tuple[int | None, list[int]]:
+    return window.chosen, list(window.seen)
+
+
 def test_the_chosen_trial_stays_chosen_while_rows_move() -> None:
     window = Window()
-    assert window.chosen is None
+    assert of(window) == (None, [])
     window.move(1)
     window.resize(3)
     window.fill([1, 2, 3, 4, 5])
-    assert (window.chosen, window.seen) == (1, [1, 2, 3])
+    assert of(window) == (1, [1, 2, 3])
     window.move(3)
-    assert (window.chosen, window.seen) == (4, [2, 3, 4])
+    assert of(window) == (4, [2, 3, 4])
     window.fill([9, 8, 1, 2, 3, 4, 5])
-    assert (window.chosen, window.seen) == (4, [2, 3, 4])
+    assert of(window) == (4, [2, 3, 4])
     window.page(1)
-    assert (window.chosen, window.seen) == (5, [3, 4, 5])
+    assert of(window) == (5, [3, 4, 5])
     window.fill([9, 8])
-    assert (window.chosen, window.seen) == (8, [9, 8])
+    assert of(window) == (8, [9, 8])
     window.end(last=False)
     window.fill([7, 9, 8])
-    assert window.chosen == 7, "at the head it stays at the head"
+    assert of(window)[0] == 7, "at the head it stays at the head"
     window.end(last=True)
-    assert window.chosen == 8
+    assert of(window)[0] == 8
 
 
 def test_curves_beyond_eight_are_left_out_and_none_is_said() -> None:
@@ -254,14 +259,13 @@ def test_a_search_that_ends_between_two_questions_has_lost_nothing(
     study = Study.claim(path, digits_config(), "images", 1)
     study.begin(Start(0, "0", 1, 7, {"lr": 0.1, "init": "he", "batchnorm": True}))
     follower = Follower(path, "digits")
-    real = following.is_held
 
     def held(storage: str, name: str) -> bool:
-        answer = real(storage, name)
+        answer = is_held(storage, name)
         study.release()
         return answer
 
-    monkeypatch.setattr(following, "is_held", held)
+    monkeypatch.setattr("cnnsearch.study.following.is_held", held)
     assert follower.look().trials[0].state is State.RUNNING
     assert follower.look().trials[0].state is State.KILLED
 
@@ -276,6 +280,6 @@ def test_another_version_of_the_tables_is_read_through_optuna(
     directly = Follower(path, "digits").look()
     monkeypatch.setattr(read, "_version", lambda _: "v9")
     monkeypatch.setattr(read, "TABLES_VERSION", "v8")
-    monkeypatch.setattr(read.versions, "check", lambda *_: None)
+    monkeypatch.setattr("cnnsearch.study.versions.check", lambda *_: None)
     assert Follower(path, "digits").look() == directly
     study.release()

@@ -20,11 +20,10 @@ from pathlib import Path
 import pytest
 
 from cnnsearch import cli
-from cnnsearch.commands import running
-from cnnsearch.commands.running import make_display
-from cnnsearch.commands.watching import WatchDisplay
 from cnnsearch.records import Notice, State, Tick
 from cnnsearch.render.display import LineDisplay, LiveDisplay
+from cnnsearch.running.display import make_display
+from cnnsearch.running.view import WatchDisplay
 from cnnsearch.study import read
 from tests.builders import digits_config, write_digits
 from tests.studies import write_study
@@ -154,7 +153,7 @@ def test_a_terminal_without_utf8_and_a_signal(folder: Path) -> None:
 def test_run_shows_the_view_and_gets_ctrl_c(tmp_path: Path) -> None:
     endless = {"train": "train: {epochs: 100000, batch_size: 32}", "  lr": "  lr: [1e-4]"}
     write_digits(tmp_path, **endless)
-    words = ["run", "digits.yaml", "-n", "3", "-j", "1", "-S", "loss_ratio=null", "--watch"]
+    words = ["run", "digits.yaml", "-n", "3", "-j", "0", "-S", "loss_ratio=null", "--watch"]
     with terminal(words, tmp_path) as run:
         run.sees("/100000")
         command = _children(run.process.pid)
@@ -198,8 +197,8 @@ def test_what_is_told_meanwhile_is_told_afterwards(
     """Without a terminal the verb prints lines and ends, as a view that is closed does."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr(running.sys, "stdin", _Terminal())
-    monkeypatch.setattr(running.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdin", _Terminal())
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     config = digits_config()
     display = make_display(config, [], 3, 1, str(folder / "cnnsearch.db"))
     assert isinstance(display, WatchDisplay)
@@ -217,8 +216,8 @@ def test_what_is_told_meanwhile_is_told_afterwards(
 def test_without_a_terminal_run_prints_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     display = make_display(digits_config(), [], 3, 1, "studies.db")
     assert isinstance(display, LineDisplay)
-    monkeypatch.setattr(running.sys.stderr, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(running.sys, "stdin", _Terminal(terminal=False))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdin", _Terminal(terminal=False))
     assert isinstance(make_display(digits_config(), [], 3, 1, "studies.db"), LiveDisplay)
 
 

@@ -70,7 +70,6 @@ class Reader(threading.Thread):
         study: str,
         tell: Callable[[News], None],
         chain: bool = False,
-        every_s: float = EVERY_S,
     ) -> None:
         """Read `study`.
 
@@ -83,7 +82,6 @@ class Reader(threading.Thread):
         self._follower = Follower(storage, study)
         self._tell = tell
         self._chain = chain
-        self._every_s = every_s
         self._asked: queue.SimpleQueue[Wanted] = queue.SimpleQueue()
         self._wake = threading.Event()
         self._closed = False
@@ -121,7 +119,7 @@ class Reader(threading.Thread):
                 self._tell(Defect(error))
                 return
             took = time.monotonic() - began
-            self._wake.wait(max(self._every_s, _PAUSES * took))
+            self._wake.wait(max(EVERY_S, _PAUSES * took))
             self._wake.clear()
 
     def _answer(self) -> None:
