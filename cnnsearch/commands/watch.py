@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def command(
     study: str | None, once: bool, as_json: bool, process: int | None, storage: str
 ) -> int | None:
-    """Watch STUDY run: progress, time left, running trials, curves, ranking.
+    """Watch STUDY run, full-screen: time left, curves, ranking.
 
     Without STUDY it is the one whose trial began last. The view only reads the
     storage, so it works from another shell or machine, while the search runs
