@@ -230,12 +230,11 @@ def test_what_has_ended_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(follower.look().trials) == 2
 
 
-def test_running_trials_are_followed_to_their_end(tmp_path: Path) -> None:
-    path = str(tmp_path / "studies.db")
-    study = Study.claim(path, digits_config(pruner="median"), "images", 3)
-    follower = Follower(path, "digits")
+def test_running_trials_are_followed_to_their_end(storage: str) -> None:
+    study = Study.claim(storage, digits_config(pruner="median"), "images", 3)
+    follower = Follower(storage, "digits")
     assert follower.look().trials == ()
-    assert latest(path) == "digits", "it runs, though no trial has begun"
+    assert latest(storage) == "digits", "it runs, though no trial has begun"
     params: Params = {"lr": 0.1, "init": "he", "batchnorm": True}
     for place in range(2):
         study.begin(Start(place, str(place), 1, 7, params))
@@ -246,10 +245,12 @@ def test_running_trials_are_followed_to_their_end(tmp_path: Path) -> None:
     assert [trial.state for trial in seen.trials] == [State.RUNNING] * 2
     assert seen.reports == {0: ((1, 0.25),)}
     assert seen.trials[0].started == pytest.approx(time.time(), abs=60)
+    study.finish(replace(seen.trials[1], state=State.FAILED, reason="told", seconds=1.0))
+    assert [trial.state for trial in follower.look().trials] == [State.RUNNING, State.FAILED]
     study.release()
     lost = follower.look()
     assert not lost.held
-    assert [trial.reason for trial in lost.trials] == [read.COORDINATOR_DIED] * 2
+    assert [trial.reason for trial in lost.trials] == [read.COORDINATOR_DIED, "told"]
 
 
 def test_a_search_that_ends_between_two_questions_has_lost_nothing(
