@@ -22,6 +22,7 @@ VERBS = (
     "check",
     "layers",
     "run",
+    "watch",
     "stop",
     "list",
     "show",

@@ -19,7 +19,7 @@ FLOORS = [
     ["cli"],
     ["commands"],
     ["running"],
-    ["stages"],
+    ["stages", "watch"],
     ["search", "plan", "preflight", "interruption"],
     ["attempts", "folders", "ongoing"],
     ["executors"],

@@ -44,6 +44,7 @@ def with_options(
     trial_timeout: str | None,
     storage_patience: str,
     retry: str | None,
+    watched: bool = False,
     **ray: Any,
 ) -> Request:
     """With what the command line says of how the search is to run."""
@@ -57,6 +58,7 @@ def with_options(
         workers=workers_of(request.config, jobs, **ray),
         patience_s=seconds("--storage-patience", storage_patience),
         retry_failed=retry == "failed",
+        watched=watched,
         **given,
     )
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 @click.option("--storage-patience", metavar="TIME", default="10m", show_default=True,
               help="So long a storage that is gone is waited for.")  # fmt: skip
 @click.option("--retry", type=click.Choice(["failed"]), help="Run failed trials again.")
+@click.option("--watch", "watched", is_flag=True,
+              help="Show the view of cnnsearch watch while it runs; q closes it.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Say what would run; write no study.")
 @json_option
 def command(

@@ -58,16 +58,21 @@ def curve_lines(epochs: Sequence[EpochResult]) -> list[Line]:
 
 
 def plot(
-    title: str, curves: Sequence[Curve], size: tuple[int, int], log_x: bool = False
+    title: str,
+    curves: Sequence[Curve],
+    size: tuple[int, int],
+    log_x: bool = False,
+    utf8: bool | None = None,
 ) -> list[Line]:
     """Curves over epochs, at most 8, each with its own mark.
 
     Args:
         size: columns and lines of the whole picture.
         log_x: they are not over epochs but over positive numbers, on a logarithmic axis.
+        utf8: whether marks beyond ASCII can be shown; None asks stdout.
     """
     assert len(curves) <= len(MARKS)
-    ascii_only = not output.speaks_utf8()
+    ascii_only = not (output.speaks_utf8() if utf8 is None else utf8)
     marks = ASCII_MARKS if ascii_only else MARKS
     # plotext 6.1 aborts the whole process on a NaN, and a span beyond 1e308 makes one.
     finite = [[(x, y) for x, y in curve.points if abs(y) < _LARGEST] for curve in curves]
@@ -82,9 +87,9 @@ def plot(
     return [heading, *(_coloured(line, styles) for line in picture)]
 
 
-def legend(labels: Sequence[str]) -> Line:
-    """The mark and the label of each curve, in one line."""
-    marks = MARKS if output.speaks_utf8() else ASCII_MARKS
+def legend(labels: Sequence[str], utf8: bool | None = None) -> Line:
+    """The mark and the label of each curve, in one line; `utf8` see `plot`."""
+    marks = MARKS if (output.speaks_utf8() if utf8 is None else utf8) else ASCII_MARKS
     line: Line = []
     for mark, style, label in zip(marks, STYLES, labels, strict=False):
         line += [(mark, style), (f" {label}   ", "")]
@@ -125,7 +130,8 @@ def _picture(
     axis = _decade_axis if log_x else _epoch_axis
     axis(figure.ruler("x"), min(places), max(places), size[0])
     values = [y for points in curves for _, y in points]
-    _value_axis(figure.ruler("y"), min(values), max(values), log)
+    # Labels that share a line push each other away from their values.
+    _value_axis(figure.ruler("y"), (min(values), max(values)), log, min(5, max(2, size[1] // 2)))
     text: str = plotext.uncolorize(figure.build().string())
     return [line.rstrip() for line in text.splitlines()]
 
@@ -154,14 +160,15 @@ def _decade_axis(ruler: object, first: float, last: float, width: int) -> None:
     ruler.ticks(ticks, [f"{10.0**tick:g}" for tick in ticks])  # type: ignore[attr-defined]
 
 
-def _value_axis(ruler: object, low: float, high: float, log: bool) -> None:
+def _value_axis(ruler: object, span: tuple[float, float], log: bool, count: int) -> None:
+    low, high = span
     if log:
         low, high = math.log10(low), math.log10(high)
     if low == high:
         margin = abs(low) * 0.1 or 1.0
         low, high = low - margin, high + margin
         ruler.lim(low, high)  # type: ignore[attr-defined]
-    ticks = [low + (high - low) * i / 4 for i in range(5)]
+    ticks = [low + (high - low) * i / (count - 1) for i in range(count)]
     labels = [f"{10**tick if log else tick:.3g}" for tick in ticks]
     ruler.ticks(ticks, labels)  # type: ignore[attr-defined]
 

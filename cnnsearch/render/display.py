@@ -106,11 +106,9 @@ class LiveDisplay:
     def show(self, event: Event) -> None:
         """See `Display`."""
         self._progress.take(event)
-        if isinstance(event, Ended) and event.trial.state in (State.FAILED, State.KILLED):
-            line = Text(ended_line(event.trial, self._objective), style="red")
-            self._console.print(line, soft_wrap=True)
-        elif isinstance(event, Notice):
-            self._console.print(Text(one_line(event.text), style="red"), soft_wrap=True)
+        told = told_line(event, self._objective)
+        if told is not None:
+            self._console.print(told, soft_wrap=True)
         now = time.monotonic()
         self._news = self._news or not isinstance(event, Tick)
         if isinstance(event, Tick):
@@ -177,16 +175,25 @@ class LiveDisplay:
         ]
 
 
-def bar(done: int, of: int, utf8: bool) -> str:
-    """A bar of epochs."""
-    full = round(_BAR_CELLS * done / of) if of else 0
+def bar(done: int, of: int, utf8: bool, cells: int = _BAR_CELLS) -> str:
+    """A bar of epochs, or of trials."""
+    full = min(cells, round(cells * done / of)) if of else 0
     done_sign, open_sign = ("━", "╌") if utf8 else ("#", "-")
-    return done_sign * full + open_sign * (_BAR_CELLS - full)
+    return done_sign * full + open_sign * (cells - full)
 
 
 def gone_line(reason: str) -> str:
     """What becomes of a search whose storage is gone."""
     return f"training goes on and results wait; the storage is tried again: {one_line(reason)}"
+
+
+def told_line(event: Event, objective: str) -> Text | None:
+    """What stays on a terminal of a live display: notices, and trials that failed or were lost."""
+    if isinstance(event, Ended) and event.trial.state in (State.FAILED, State.KILLED):
+        return Text(ended_line(event.trial, objective), style="red")
+    if isinstance(event, Notice):
+        return Text(one_line(event.text), style="red")
+    return None
 
 
 def ended_line(trial: Trial, objective: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from cnnsearch.objective import DIRECTIONS
 from cnnsearch.records import Trial
 from cnnsearch.render.display import Display, LineDisplay, LiveDisplay
 from cnnsearch.render.progress import SearchProgress
+from cnnsearch.running.view import WatchDisplay
 from cnnsearch.study.location import study_folder
 from cnnsearch.study.waiting import waiting_files
 
@@ -53,13 +55,20 @@ def ended_as_interrupted(study: str, interruption: Interruption) -> Iterator[Non
         raise told from error
 
 
-def make_display(config: Config, before: Sequence[Trial], count: int, slots: int) -> Display:
+def make_display(
+    config: Config,
+    before: Sequence[Trial],
+    count: int,
+    slots: int,
+    watched: str | None = None,
+) -> Display:
     """What shows a search on stderr.
 
     Args:
         before: all attempts so far.
         count: number of points in all.
         slots: trials that run at a time.
+        watched: the storage, where the full-screen view is wanted; it needs a terminal.
     """
     assert config.search is not None
     assert config.space is not None
@@ -69,4 +78,7 @@ def make_display(config: Config, before: Sequence[Trial], count: int, slots: int
     if not sys.stderr.isatty():  # console.is_terminal would also ask $FORCE_COLOR
         return LineDisplay(console, progress, objective)
     epochs = None if "epochs" in config.space else config.train.epochs * config.data.folds
-    return LiveDisplay(console, progress, objective, epochs)
+    live = LiveDisplay(console, progress, objective, epochs)
+    if watched is None or not sys.stdin.isatty() or os.environ.get("TERM") == "dumb":
+        return live
+    return WatchDisplay(console, progress, live, objective, (watched, config.study))

@@ -38,6 +38,7 @@ class Request:
         trial_timeout_s: a trial that tells nothing for so long has failed.
         patience_s: so long a storage that is gone is waited for.
         stage: the study's place in a chain, see `cnnsearch.stages.Chain.place`.
+        watched: show the full-screen view.
         again: what continues it, for the one who is told that something is left.
     """
 
@@ -53,6 +54,7 @@ class Request:
     patience_s: float = 600.0
     retry_failed: bool = False
     stage: Mapping[str, Any] | None = None
+    watched: bool = False
 
 
 @dataclass(frozen=True)
@@ -183,5 +185,6 @@ def _search(request: Request, ready: Preflight, study: Study, interruption: Inte
         before,
         request.count,
         lambda: samples(config, request.count),
+        request.watched,
     )
     carry_out(work, request.workers, ready, limits)

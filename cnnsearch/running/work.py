@@ -28,6 +28,7 @@ class Work:
         before: all attempts so far.
         count: number of points of the study, those that have ended included.
         samples: configs of trials such as these, for the choice of how many to fuse.
+        watched: show the full-screen view while it runs.
     """
 
     study: Study
@@ -35,6 +36,7 @@ class Work:
     before: Sequence[Trial]
     count: int
     samples: Callable[[], Sequence[Config]]
+    watched: bool = False
 
 
 def carry_out(work: Work, workers: Workers, ready: Preflight, limits: Limits) -> None:
@@ -62,7 +64,8 @@ def carry_out(work: Work, workers: Workers, ready: Preflight, limits: Limits) ->
     executor = workers.executor(tasks, workers_folder(config.study), config, ready)
     try:
         coordinator = Coordinator(work.study, config, executor, replace(limits, fused=fused))
-        with make_display(config, work.before, work.count, jobs * fused) as display:
+        watched = work.study.storage if work.watched else None
+        with make_display(config, work.before, work.count, jobs * fused, watched) as display:
             for event in coordinator.run(work.starts):
                 display.show(event)
     finally:
