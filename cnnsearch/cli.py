@@ -29,6 +29,7 @@ VERBS = (
     "rerun",
     "diagnose",
     "importance",
+    "plot",
     "narrow",
     "diff",
     "export",
