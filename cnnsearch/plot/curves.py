@@ -10,11 +10,12 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
 from cnnsearch import ranking
-from cnnsearch.plot.axes import epoch_axis, measure_axis
+from cnnsearch.plot.axes import colour_bar, epoch_axis, measure_axis
 from cnnsearch.plot.colouring import Colouring
 from cnnsearch.plot.paper import COLOURS, GREY, LOOKS, MARKS, RASTER, Drawn, dots, legend, nothing
 from cnnsearch.plot.pictured import Asked, Pictured, measured
 from cnnsearch.records import State, Trial
+from cnnsearch.render.trials import counts_text
 
 FEW = 8
 """So many trials can be told apart one by one."""
@@ -37,13 +38,11 @@ def curves(figure: Drawn, pictured: Pictured, asked: Asked) -> None:
         last = max(trial.curve[-1].epoch for trial in drawn)
         axes.set_xlim(0.8 if last > 1 else 0.5, last + (0.2 if last > 1 else 0.5))
     if by == "trial":
-        _explain_few(figure, drawn, measures)
+        _explain_few(figure, pictured, drawn, measures)
         return
     colouring = Colouring(pictured, by, line=True)
     if colouring.bar is not None:
-        figure.colorbar(
-            colouring.bar, ax=list(figure.get_axes()), label=colouring.title or "", aspect=30
-        )
+        colour_bar(figure, colouring.bar, colouring.title or "")
     best = ranking.best(drawn, pictured.direction)
     handles = colouring.handles(_said(pictured))
     if best is not None:
@@ -107,6 +106,8 @@ def _few(axes: Axes, drawn: Sequence[Trial], measure: str) -> list[list[tuple[in
             axes.plot(*zip(*path, strict=True), color=colour, marker=MARKS[place], markersize=4,
                       markevery=every)  # fmt: skip
             found.append(path)
+            if trial.state is not State.COMPLETE:
+                dots(axes, path[-1:], LOOKS[trial.state], [colour], 60, 1.0, zorder=4)
         training = measured(trial.curve, measure.replace("val_", "train_"))
         if training and len(drawn) <= _WITH_TRAINING and measure.startswith("val_"):
             axes.plot(*zip(*training, strict=True), color=colour, linestyle=":", linewidth=1.2)
@@ -114,7 +115,9 @@ def _few(axes: Axes, drawn: Sequence[Trial], measure: str) -> list[list[tuple[in
     return found
 
 
-def _explain_few(figure: Drawn, drawn: Sequence[Trial], measures: Sequence[str]) -> None:
+def _explain_few(
+    figure: Drawn, pictured: Pictured, drawn: Sequence[Trial], measures: Sequence[str]
+) -> None:
     handles = [
         Line2D([], [], color=COLOURS[place], marker=MARKS[place], markersize=4,
                label=f"trial {trial.number} ({trial.state})")
@@ -127,4 +130,8 @@ def _explain_few(figure: Drawn, drawn: Sequence[Trial], measures: Sequence[str])
         ]
         for axes in figure.get_axes():
             axes.set_ylabel(axes.get_ylabel().removeprefix("validation "))
+    others = [trial for trial in pictured.trials if not trial.curve]
+    if others:
+        text = f"without an epoch: {counts_text(ranking.counts(others))}"
+        handles.append(Line2D([], [], linestyle="none", label=text))
     legend(figure, handles)

@@ -136,7 +136,7 @@ def _histograms(figure: Drawn, histograms: Histograms, rows: int) -> None:
                           textcoords="offset points", ha="left" if right else "right",
                           fontsize=8, color=GREY)  # fmt: skip
         axes.grid(visible=False)
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_locator(MaxNLocator(3))
         axes.yaxis.set_major_locator(MaxNLocator(2))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
         if place % columns == 0:

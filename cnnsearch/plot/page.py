@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from cnnsearch.plot.kinds import KINDS
 from cnnsearch.plot.paper import settings
 from cnnsearch.plot.pictured import Asked, Pictured
+from cnnsearch.plot.scatter import pair
 
 # Of a page of several figures: a part's width and height, inches.
 _PART = (7.6, 4.7)
@@ -45,6 +46,6 @@ def _title(pictured: Pictured, kind: str, asked: Asked) -> str:
         name = f"{name}, trial {pictured.layers.number}"
     if kind == "param" and asked.x:
         return f"{name}: {pictured.objective} by {asked.x}"
-    if kind == "map" and asked.x and asked.y:
-        return f"{name}: {pictured.objective} by {asked.x} and {asked.y}"
+    if kind == "map" and None not in (names := pair(pictured, asked)):
+        return f"{name}: {pictured.objective} by {names[0]} and {names[1]}"
     return f"{name}: {KINDS[kind].title}"

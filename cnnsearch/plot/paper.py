@@ -27,8 +27,8 @@ DPI = 150
 # yellow is left out: too pale for lines on white.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#999999")
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
-# For numbers; made for the colour-blind too (J. Nunez, C. Anderton, R. Renslow 2018).
-NUMBERS = "cividis"
+# For numbers: even in lightness, for the colour-blind too (N. Smith, S. van der Walt 2015).
+NUMBERS = "viridis"
 # In a legend: letters to an inch, and what a handle takes of them.
 _LETTERS, _HANDLE = 14.5, 7
 RASTER = 300
@@ -138,6 +138,11 @@ def on_axis(
 def alpha_of(count: int) -> float:
     """The more marks, the paler: so many that lie on each other are seen as many."""
     return min(0.9, max(0.25, 8 / math.sqrt(max(count, 1))))
+
+
+def brighter(direction: str) -> str:
+    """The colours of values: the better, the brighter."""
+    return NUMBERS if direction == "maximize" else f"{NUMBERS}_r"
 
 
 def handle(look: Look, label: str, line: bool) -> Line2D:

@@ -11,17 +11,21 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm, Normalize, to_hex
+from matplotlib.ticker import LogLocator, MaxNLocator
 
-from cnnsearch.plot.paper import GREY, LOOKS, NUMBERS, RASTER, Drawn, dots, handle, legend, nothing
-from cnnsearch.plot.pictured import Asked, Pictured
+from cnnsearch.plot.axes import colour_bar
+from cnnsearch.plot.paper import GREY, LOOKS, RASTER, Drawn, brighter, dots, handle, legend, nothing
+from cnnsearch.plot.pictured import Asked, Pictured, label
 from cnnsearch.plot.scale import Scale, is_log
 from cnnsearch.records import State, Trial
-from cnnsearch.render.text import measure, number
+from cnnsearch.render.text import number
 from cnnsearch.space import unit
 
 # Below the axes: trials without a value, and without the hyperparameter.
 _UNDER = -0.13
 _MOST_TEXTS = 12
+_APART = 0.04  # of an axis: ticks nearer to each other would overlap
+_DRAWN = (State.COMPLETE, State.PRUNED, State.DIVERGED, State.FAILED)
 Path = list[tuple[float, float]]
 
 
@@ -38,7 +42,7 @@ def parallel(figure: Drawn, pictured: Pictured, asked: Asked) -> None:
     said = {}
     count = len(pictured.trials)
     for state, trials in reversed(pictured.by_state().items()):
-        if state in (State.KILLED, State.RUNNING):
+        if state not in _DRAWN:
             continue
         ordered = sorted(trials, key=lambda trial: last.place(trial) or 0.0)
         colours = [last.colour(trial) for trial in ordered]
@@ -55,10 +59,8 @@ def parallel(figure: Drawn, pictured: Pictured, asked: Asked) -> None:
         said[state] = f" ({len(trials)})"
     _draw_axes(axes, scales, last, pictured)
     if heights:
-        figure.colorbar(
-            ScalarMappable(last.norm, last.colours), ax=axes, aspect=30, pad=0.02,
-            label=f"{pictured.objective}, bright is better",
-        )  # fmt: skip
+        text = f"{label(pictured.objective)}, bright is better"
+        colour_bar(figure, ScalarMappable(last.norm, last.colours), text)
     handles: list[Any] = []
     for state in said:
         one = handle(LOOKS[state], f"{state}{said[state]}", line=True)
@@ -76,7 +78,7 @@ class _Values:
         self.log = is_log(heights, pictured.objective)
         self.low, self.high = min(heights, default=0.0), max(heights, default=1.0)
         self.norm = (LogNorm if self.log else Normalize)(self.low, self.high)
-        self.colours = NUMBERS if pictured.direction == "maximize" else f"{NUMBERS}_r"
+        self.colours = brighter(pictured.direction)
 
     def place(self, trial: Trial) -> float | None:
         """0..1; None of a trial without a value."""
@@ -108,38 +110,50 @@ def _path(trial: Trial, scales: Sequence[Scale], last: _Values) -> Path:
 def _draw_axes(axes: Axes, scales: Sequence[Scale], last: _Values, pictured: Pictured) -> None:
     axes.set_axis_off()
     axes.set_xlim(-0.15, len(scales) + 0.35)
-    axes.set_ylim(_UNDER - 0.07, 1.12)
+    missing = [scale for scale in scales if any(scale.place(t) is None for t in pictured.trials)]
+    valueless = any(last.place(t) is None for t in pictured.trials if t.state in _DRAWN)
+    axes.set_ylim(_UNDER - 0.07 if missing or valueless else -0.06, 1.14)
     for across, scale in enumerate(scales):
         _axis(axes, across, scale.name + (" (log)" if scale.log else ""), _marks(scale))
-        if any(scale.place(trial) is None for trial in pictured.trials):
+        if scale in missing:
             _text(axes, across, _UNDER, "none")
-    if last.low < last.high:
-        shares = [0.0, 0.25, 0.5, 0.75, 1.0]
-        marks = [(share, measure(float(last.norm.inverse(share)))) for share in shares]
-    else:
-        marks = [(0.5, measure(last.low))]
-    _axis(axes, len(scales), pictured.objective + (" (log)" if last.log else ""), marks)
-    if any(last.place(t) is None for t in pictured.trials if t.state is not State.RUNNING):
+    _axis(
+        axes,
+        len(scales),
+        pictured.objective + (" (log)" if last.log else ""),
+        _ticks(last.low, last.high, last.log),
+    )
+    if valueless:
         _text(axes, len(scales), _UNDER, "no value")
 
 
 def _marks(scale: Scale) -> list[tuple[float, str]]:
     """The ticks of an axis: (share, text)."""
-    if scale.texts:
-        last = len(scale.texts) - 1
-        every = math.ceil((last + 1) / _MOST_TEXTS)
-        return [
-            (place / last if last else 0.5, text)
-            for place, text in enumerate(scale.texts)
-            if place % every == 0
-        ]
-    low, high = scale.ends
+    if not scale.texts:
+        return _ticks(*scale.ends, scale.log)
+    last = len(scale.texts) - 1
+    every = math.ceil((last + 1) / _MOST_TEXTS)
+    return [
+        (place / last if last else 0.5, text)
+        for place, text in enumerate(scale.texts)
+        if place % every == 0
+    ]
+
+
+def _ticks(low: float, high: float, log: bool) -> list[tuple[float, str]]:
+    """Round numbers within a range, and its ends where they are far from them."""
     if low == high:
         return [(0.5, number(low))]
-    shares = [0.0, 0.25, 0.5, 0.75, 1.0]
-    if scale.log:
-        return [(share, f"{low * (high / low) ** share:.2g}") for share in shares]
-    return [(share, f"{low + (high - low) * share:.3g}") for share in shares]
+    if log:
+        inner = LogLocator(subs=(1,) if high / low > 100 else (1, 2, 5)).tick_values(low, high)
+    else:
+        inner = MaxNLocator(5).tick_values(low, high)
+    norm = (LogNorm if log else Normalize)(low, high)
+    found = {float(norm(tick)): f"{tick:g}" for tick in inner if low <= tick <= high}
+    for share, end in ((0.0, low), (1.0, high)):
+        if all(abs(share - other) > _APART for other in found):
+            found[share] = f"{end:.3g}"
+    return list(found.items())
 
 
 def _axis(axes: Axes, across: float, name: str, marks: Sequence[tuple[float, str]]) -> None:

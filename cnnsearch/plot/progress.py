@@ -5,7 +5,17 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 from cnnsearch.plot.axes import epoch_axis, measure_axis
-from cnnsearch.plot.paper import LOOKS, Drawn, dots, handle, legend, nothing, on_axis
+from cnnsearch.plot.paper import (
+    GREY,
+    LOOKS,
+    Drawn,
+    alpha_of,
+    dots,
+    handle,
+    legend,
+    nothing,
+    on_axis,
+)
 from cnnsearch.plot.pictured import Asked, Pictured
 from cnnsearch.records import State
 from cnnsearch.review.progress import Step
@@ -31,6 +41,8 @@ def progress(figure: Drawn, pictured: Pictured, _: Asked) -> None:
     states = pictured.by_state()
     handles = [handle(LOOKS[State.COMPLETE], BEST, line=True)]
     handles[0].set(marker="", linewidth=2.0, color="black")
+    if all(step.best is None for step in steps):
+        handles.clear()
     handles += [
         handle(LOOKS[state], f"{state} ({len(trials)})", line=False)
         for state, trials in states.items()
@@ -43,6 +55,10 @@ def _steps(axes: Axes, pictured: Pictured, steps: tuple[Step, ...], unit: str) -
     trials = {trial.number: trial for trial in pictured.trials}
     heights = [h for step in steps if (h := pictured.height(trials[step.trial])) is not None]
     measure_axis(axes, heights, pictured.objective)
+    if not heights:
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, "no trial has a value", transform=axes.transAxes, ha="center",
+                  color=GREY)  # fmt: skip
     best = [(getattr(step, unit), step.best) for step in steps if step.best is not None]
     if best:
         axes.step(*zip(*best, strict=True), where="post", color="black", linewidth=2.0, zorder=4,
@@ -51,7 +67,8 @@ def _steps(axes: Axes, pictured: Pictured, steps: tuple[Step, ...], unit: str) -
         here = [step for step in steps if trials[step.trial].state is state]
         points = [(getattr(s, unit), h) for s in here
                   if (h := pictured.height(trials[s.trial])) is not None]  # fmt: skip
-        dots(axes, points, look, [look.colour] * len(points), 16, 0.6, label=str(state))
+        dots(axes, points, look, [look.colour] * len(points), 16, 0.7 * alpha_of(len(points)),
+             label=str(state))  # fmt: skip
         if state in (State.DIVERGED, State.FAILED):
             places = [getattr(step, unit) for step in here]
             on_axis(axes, places, look, [look.colour] * len(places), pictured.direction)

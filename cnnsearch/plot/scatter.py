@@ -8,19 +8,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.lines import Line2D
 
 from cnnsearch import ranking
-from cnnsearch.plot.axes import measure_axis, scale_axis
+from cnnsearch.plot.axes import colour_bar, measure_axis, scale_axis
 from cnnsearch.plot.colouring import Colouring
 from cnnsearch.plot.paper import (
     GREY,
     LOOKS,
-    NUMBERS,
     RASTER,
     Drawn,
     alpha_of,
+    brighter,
     dots,
     legend,
     nothing,
@@ -40,7 +41,7 @@ def param(figure: Drawn, pictured: Pictured, asked: Asked) -> None:
     if not names:
         nothing(figure, "the study searches no hyperparameter")
         return
-    columns = panel_columns(len(names))
+    columns = panel_columns(len(names), 3 if asked.most is None else 2)
     rows = math.ceil(len(names) / columns)
     colouring = Colouring(pictured, asked.color or "state", line=False)
     for place, name in enumerate(names):
@@ -51,16 +52,19 @@ def param(figure: Drawn, pictured: Pictured, asked: Asked) -> None:
     if len(names) > 1:
         figure.supylabel(label(pictured.objective), fontsize=9)
     if colouring.bar is not None:
-        figure.colorbar(
-            colouring.bar, ax=list(figure.get_axes()), label=colouring.title or "", aspect=30
-        )
-    said = {state: text for state, text in _said(pictured).items() if state in LOOKS}
-    legend(figure, colouring.handles(said), None if colouring.bar else colouring.title)
+        colour_bar(figure, colouring.bar, colouring.title or "")
+    handles = colouring.handles(_said(pictured))
+    if any(Scale.of(pictured, name).texts for name in names):
+        handles.append(Line2D([], [], color="black", linewidth=1.6, label="median of complete"))
+    if any(map(_deviation, pictured.trials)):
+        said = "standard deviation over folds"
+        handles.append(Line2D([], [], marker="|", linestyle="none", color=GREY, label=said))
+    legend(figure, handles, None if colouring.bar else colouring.title)
 
 
-def panel_columns(count: int) -> int:
+def panel_columns(count: int, most: int = 3) -> int:
     """How many panels stand side by side."""
-    return 1 if count == 1 else 2 if count in (2, 4) else 3
+    return 2 if count == 4 else min(count, most)
 
 
 def _said(pictured: Pictured) -> dict[State, str]:
@@ -130,11 +134,16 @@ def _middles(axes: Axes, pictured: Pictured, scale: Scale) -> None:
                   solid_capstyle="butt", zorder=4)  # fmt: skip
 
 
-def pair_map(figure: Drawn, pictured: Pictured, asked: Asked) -> None:
-    """Two hyperparameters, the value as colour; brighter is better."""
+def pair(pictured: Pictured, asked: Asked) -> tuple[str | None, str | None]:
+    """The two hyperparameters of a map; where none was named, the first two that vary."""
     names = [name for name in pictured.varied if name not in (asked.x, asked.y)]
     across = asked.x or next(iter(names), None)
-    up = asked.y or next((name for name in names if name != across), None)
+    return across, asked.y or next((name for name in names if name != across), None)
+
+
+def pair_map(figure: Drawn, pictured: Pictured, asked: Asked) -> None:
+    """Two hyperparameters, the value as colour; brighter is better."""
+    across, up = pair(pictured, asked)
     if across is None or up is None:
         nothing(figure, "a map takes two hyperparameters that vary")
         return
@@ -155,16 +164,15 @@ def pair_map(figure: Drawn, pictured: Pictured, asked: Asked) -> None:
         if not here:
             continue
         look = LOOKS[state]
-        marks = axes.scatter(
+        axes.scatter(
             *_spread(here, x, y), s=44, marker=look.mark, zorder=3, label=str(state),
             alpha=alpha_of(len(here)), rasterized=len(here) > RASTER,
             **_fill(pictured, state, here, norm),
         )  # fmt: skip
         said[state] = f" ({len(here)})"
-        if state is State.COMPLETE:
-            text = f"{label(pictured.objective)}, bright is better"
-            bar = figure.colorbar(marks, ax=axes, label=text, aspect=30)
-            bar.solids.set_alpha(1)  # type: ignore[union-attr]
+    if heights:
+        colours = ScalarMappable(norm, brighter(pictured.direction))
+        colour_bar(figure, colours, f"{label(pictured.objective)}, bright is better")
     _explain_map(figure, axes, pictured, (x, y), said)
 
 
@@ -179,9 +187,14 @@ def _fill(pictured: Pictured, state: State, here: Sequence[Trial], norm: Normali
     """Colour by value; of a state without one, its own."""
     if state in _ON_AXIS:
         return {"c": LOOKS[state].colour, "linewidths": 1.3}
-    colours = NUMBERS if pictured.direction == "maximize" else f"{NUMBERS}_r"
     values = [pictured.height(trial) for trial in here]
-    return {"c": values, "cmap": colours, "norm": norm, "edgecolors": "black", "linewidths": 0.5}
+    return {
+        "c": values,
+        "cmap": brighter(pictured.direction),
+        "norm": norm,
+        "edgecolors": "black",
+        "linewidths": 0.5,
+    }
 
 
 def _norm(heights: Sequence[float], measure: str) -> Normalize:
