@@ -40,6 +40,8 @@ _FOR: Mapping[str, Sequence[str]] = {
     "-y": ("map", "curves"),
     "--color": ("curves", "param"),
 }
+# What other verbs write as text.
+_INSTEAD = {"importance": "importance {0}", "layers": "show {0} best --layers"}
 
 
 @click.command("plot")
@@ -122,11 +124,12 @@ def command(
         _check_installed(references)
     from cnnsearch.plot.pictured import Asked
 
-    pictured = _pictured(storage, references, chosen)
+    drawn = _as_text(chosen, references[0]) if as_text else ()
+    pictured = read_pictured(storage, references, chosen if path or not as_text else drawn)
     asked = Asked(x, y, color)
     _check_names(pictured, chosen, asked)
     if as_text:
-        _draw_text(pictured, chosen, asked, path is not None)
+        _draw_text(pictured, drawn, asked)
     if path is None and not as_text:
         kind = "-".join(chosen) if chosen != OVERVIEW else "overview"
         path = Path(f"{pictured.study}-{kind}.png")
@@ -180,7 +183,7 @@ def has_display() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _pictured(storage: str, references: Sequence[str], kinds: Sequence[str]) -> Pictured:
+def read_pictured(storage: str, references: Sequence[str], kinds: Sequence[str]) -> Pictured:
     """What is drawn, read from the storage.
 
     Raises:
@@ -301,20 +304,34 @@ def _known(option: str, name: str | None, names: Sequence[str]) -> None:
     raise InputError(f"{option} {name}: no such name. {hint}")
 
 
-def _draw_text(pictured: Pictured, kinds: Sequence[str], asked: Asked, written: bool) -> None:
+def _as_text(kinds: Sequence[str], study: str) -> Sequence[str]:
+    """Those kinds that can be drawn as text; of the others it is said what to write instead.
+
+    Raises:
+        InputError: none can.
+    """
     from cnnsearch.plot.text import DRAWN
 
     drawn = [kind for kind in kinds if kind in DRAWN]
-    for kind in drawn:
-        output.write_lines([*DRAWN[kind](pictured, asked), []])
     others = [kind for kind in kinds if kind not in DRAWN]
-    if others and not written:
-        file = f"{pictured.study}-{others[0]}.png"
-        what = f"{', '.join(others)}: no text picture, and there is no display. Write: "
-        instead = f"cnnsearch plot {pictured.study} -k {others[0]} -o {file}"
-        if not drawn:
-            raise InputError(f"{what}{instead}")
-        say(what + instead)
+    name = study.partition("/")[0]
+    lines = [
+        f"{kind}: no text, and there is no display. Write: cnnsearch "
+        + _INSTEAD.get(kind, "plot {0} -k {1} -o {0}-{1}.png").format(name, kind)
+        for kind in others
+    ]
+    if not drawn:
+        raise InputError("\n".join(lines))
+    for line in lines:
+        say(line)
+    return drawn
+
+
+def _draw_text(pictured: Pictured, kinds: Sequence[str], asked: Asked) -> None:
+    from cnnsearch.plot.text import DRAWN
+
+    for place, kind in enumerate(kinds):
+        output.write_lines([*([[]] if place else []), *DRAWN[kind](pictured, asked)])
 
 
 def _write(pictured: Pictured, kinds: Sequence[str], asked: Asked, path: Path, force: bool) -> None:

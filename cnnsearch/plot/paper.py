@@ -60,7 +60,6 @@ LOOKS = {
 }
 
 _SETTINGS: dict[Any, Any] = {
-    "font.family": ["DejaVu Sans"],  # it comes with matplotlib: equal files everywhere
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
@@ -114,10 +113,12 @@ def dots(
     Args:
         size: of a mark, points squared.
     """
+    if not points:
+        return
     fill: dict[str, Any] = {"c": colours}
     if look.hollow:
         fill = {"facecolors": "none", "edgecolors": colours}
-    xs, ys = zip(*points, strict=True) if points else ((), ())
+    xs, ys = zip(*points, strict=True)
     axes.scatter(
         xs, ys, s=size, marker=look.mark, linewidths=1.2, alpha=alpha,
         rasterized=len(points) > RASTER, **fill, **more,
@@ -125,13 +126,14 @@ def dots(
 
 
 def on_axis(
-    axes: Axes, places: Sequence[float], look: Look, colours: Sequence[str], direction: str
+    axes: Axes, places: Sequence[float], state: State, colours: Sequence[str], direction: str
 ) -> None:
     """Marks on the axis of those that have no value: where the worst values are."""
     at = 0.0 if direction == "maximize" else 1.0
     dots(
-        axes, [(place, at) for place in places], look, colours, 34, alpha_of(len(places)),
-        transform=axes.get_xaxis_transform(), clip_on=False, zorder=5,
+        axes, [(place, at) for place in places], LOOKS[state], colours, 34,
+        alpha_of(len(places)), label=str(state), transform=axes.get_xaxis_transform(),
+        clip_on=False, zorder=5,
     )  # fmt: skip
 
 

@@ -71,6 +71,6 @@ def _steps(axes: Axes, pictured: Pictured, steps: tuple[Step, ...], unit: str) -
              label=str(state))  # fmt: skip
         if state in (State.DIVERGED, State.FAILED):
             places = [getattr(step, unit) for step in here]
-            on_axis(axes, places, look, [look.colour] * len(places), pictured.direction)
+            on_axis(axes, places, state, [look.colour] * len(places), pictured.direction)
     last = getattr(steps[-1], unit)
     axes.set_xlim(0, last * 1.03 or 1)

@@ -88,7 +88,7 @@ def _against(axes: Axes, pictured: Pictured, scale: Scale, colouring: Colouring)
         here = [(trial, x) for trial in trials if (x := scale.spread(trial)) is not None]
         if state in _ON_AXIS:
             colours = [colouring.of(trial) for trial, _ in here]
-            on_axis(axes, [x for _, x in here], LOOKS[state], colours, pictured.direction)
+            on_axis(axes, [x for _, x in here], state, colours, pictured.direction)
             continue
         points = [(t, x, y) for t, x in here if (y := pictured.height(t)) is not None]
         _points(axes, state, points, colouring)
@@ -126,7 +126,7 @@ def _middles(axes: Axes, pictured: Pictured, scale: Scale) -> None:
     groups: dict[float, list[float]] = {}
     for trial in pictured.trials:
         place = scale.place(trial)
-        if scale.texts and place is not None and trial.state is State.COMPLETE and trial.value:
+        if scale.texts and place is not None and trial.value is not None:
             groups.setdefault(place, []).append(trial.value)
     for place, values in groups.items():
         middle = statistics.median(values)

@@ -19,6 +19,7 @@ _HIGH = 16
 _FEW = 8
 _WITHOUT_VALUE = (State.DIVERGED, State.FAILED)
 _MOST_TICKS = 6
+_DECADES = 2  # from there on powers of ten
 
 
 def curves(pictured: Pictured, asked: Asked) -> list[Line]:
@@ -87,6 +88,10 @@ def _ticks(scale: Scale) -> Sequence[tuple[float, str]]:
         every = math.ceil(len(scale.texts) / _MOST_TICKS)
         return [(float(i), text[:12]) for i, text in enumerate(scale.texts) if i % every == 0]
     low, high = (math.log10(end) if scale.log else end for end in scale.ends)
+    if scale.log and high - low >= _DECADES:
+        every = math.ceil((high - low) / _MOST_TICKS)
+        tens = range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1, every)
+        return [(float(ten), f"{10.0**ten:g}") for ten in tens]
     places = [low + (high - low) * i / 4 for i in range(5)] if low < high else [low]
     return [(place, number(float(f"{10**place if scale.log else place:.3g}"))) for place in places]
 
