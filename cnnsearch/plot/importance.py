@@ -29,7 +29,8 @@ def importance(figure: Drawn, pictured: Pictured, _: Asked) -> None:
         below, above = effect.share - effect.low, effect.high - effect.share
         axes.errorbar(effect.share, place, xerr=[[below], [above]], color="black", capsize=3,
                       linewidth=1.1, zorder=3)  # fmt: skip
-        axes.text(effect.high, place, f"  {effect.share:.0%}", va="center", fontsize=8)
+        axes.annotate(f"{effect.share:.0%}", (effect.high, place), (6, 0),
+                      textcoords="offset points", va="center", fontsize=8)  # fmt: skip
     axes.set_yticks(range(len(effects)), [effect.names[0] for effect in effects])
     axes.grid(visible=False, axis="y")
     axes.set_ylim(-0.6, len(effects) - 0.4)
