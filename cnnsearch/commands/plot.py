@@ -90,7 +90,7 @@ def command(
     show: bool,
     storage: str,
 ) -> None:
-    """Draw a study: curves, values by hyperparameter, importance, ...
+    """Draw a study as PNG, SVG or PDF: curves, values, importance.
 
     \b
     curves      every trial over its epochs
