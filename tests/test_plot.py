@@ -151,7 +151,7 @@ class TestFiles:
 
     def test_equal_trials_give_equal_files(self, call: Call) -> None:
         """In another process too, where sets have another order."""
-        kinds = [word for kind in ("curves", "map", "parallel") for word in ("-k", kind)]
+        kinds = [word for kind in ("curves", "map") for word in ("-k", kind)]
         code = (
             "import sys; from cnnsearch import cli\n"
             "for form in ('png', 'svg', 'pdf'):\n"
