@@ -289,6 +289,18 @@ TARGETS = Table(
         Row("seconds", "the time that a trial took"),
     ]
 )
+# What `cnnsearch plot` draws.
+FIGURES = Table(
+    [
+        Row("curves", "every trial over its epochs"),
+        Row("progress", "best so far, over trials and over epochs"),
+        Row("param", "value by hyperparameter, diverged trials on the axis"),
+        Row("map", "two hyperparameters, the value as colour"),
+        Row("parallel", "all hyperparameters as parallel axes"),
+        Row("importance", "which hyperparameters mattered"),
+        Row("layers", "signal of one trial layer by layer, with histograms"),
+    ]
+)
 
 # What a config can name.
 TABLES: Mapping[str, Mapping[str, Row]] = MappingProxyType(

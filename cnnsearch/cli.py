@@ -30,6 +30,7 @@ VERBS = (
     "rerun",
     "diagnose",
     "importance",
+    "plot",
     "narrow",
     "diff",
     "export",

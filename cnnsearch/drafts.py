@@ -33,7 +33,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file so that there is the old one or the new one, whenever the process dies.
 
     What is no file (a device, a pipe) is written to as it is; of a link, the file behind it.
@@ -44,9 +44,14 @@ def write_whole(path: Path, text: str) -> None:
     path = path.resolve()
     try:
         if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(encoded(content))
             return
         with replacing(path) as file:
-            file.write(text.encode())
+            file.write(encoded(content))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}. Write another path.") from error
+
+
+def encoded(content: str | bytes) -> bytes:
+    """The content of a file; texts are in UTF-8."""
+    return content.encode() if isinstance(content, str) else content

@@ -13,7 +13,7 @@ import pytest
 from cnnsearch import cli
 from tests.studies import write_study
 
-HEAVY = ("torch", "torchvision", "optuna", "plotext", "sqlalchemy", "pydantic")
+HEAVY = ("torch", "torchvision", "optuna", "plotext", "sqlalchemy", "pydantic", "matplotlib")
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["run", "--help"], ["choices"]])

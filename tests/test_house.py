@@ -30,6 +30,7 @@ FLOORS = [
     ["probe"],
     ["model", "data", "losses", "process"],
     ["guard", "optimizer", "precision", "checkpoint", "study"],
+    ["plot"],
     ["render"],
     ["review"],
     ["config"],

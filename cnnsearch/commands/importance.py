@@ -69,11 +69,10 @@ def command(study: str, target: str, evaluator: str, as_json: bool, storage: str
     _print(summary, found, pairs, judged, installed)
 
 
-def _evaluated(
+def measured(
     summary: StudySummary, attempts: Sequence[Trial], target: str, evaluator: str
-) -> tuple[Importances, Importances | None, Axes, bool]:
-    """What was found, the interactions where they could be looked for, what was judged at all, and
-    whether scikit-learn is there.
+) -> tuple[Importances, Axes, Space]:
+    """What was found, what was judged at all, and the space.
 
     Raises:
         InputError: too few trials, or nothing differs.
@@ -83,7 +82,7 @@ def _evaluated(
     from cnnsearch.review import ended
     from cnnsearch.review.importance import NEEDED, cases
     from cnnsearch.review.tried import axes
-    from cnnsearch.study.fanova import check_installed, fanova, installed
+    from cnnsearch.study.fanova import check_installed, fanova
 
     space = from_plain(dict(summary.config)).space or {}
     if evaluator == "fanova":
@@ -97,13 +96,26 @@ def _evaluated(
             "Search more of them."
         )
     if evaluator == "fanova":
-        found = fanova(of, space, judged.judged)
-        return found, found, judged, True
+        return fanova(of, space, judged.judged), judged, space
     from cnnsearch.study.importance import ped_anova
 
-    found = ped_anova(of, space, judged.judged)
+    return ped_anova(of, space, judged.judged), judged, space
+
+
+def _evaluated(
+    summary: StudySummary, attempts: Sequence[Trial], target: str, evaluator: str
+) -> tuple[Importances, Importances | None, Axes, bool]:
+    """What was found, the interactions where they could be looked for, what was judged at all, and
+    whether scikit-learn is there; see `measured`.
+    """
+    from cnnsearch.review import ended
+    from cnnsearch.study.fanova import installed
+
+    found, judged, space = measured(summary, attempts, target, evaluator)
+    if evaluator == "fanova":
+        return found, found, judged, True
     there = installed()
-    pairs = _pairs(trials, target, summary, space) if there else None
+    pairs = _pairs(ended(attempts), target, summary, space) if there else None
     return found, pairs, judged, there
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cnnsearch.records import EpochResult
 from cnnsearch.render import output
@@ -29,10 +29,12 @@ class Curve:
     Args:
         points: (epoch, value), or another place on the axis; points with a non-finite value are
             left out.
+        joined: by a line.
     """
 
     label: str
     points: Sequence[tuple[float, float]]
+    joined: bool = True
 
 
 def curve_lines(epochs: Sequence[EpochResult]) -> list[Line]:
@@ -63,6 +65,7 @@ def plot(
     size: tuple[int, int],
     log_x: bool = False,
     utf8: bool | None = None,
+    ticks: Sequence[tuple[float, str]] = (),
 ) -> list[Line]:
     """Curves over epochs, at most 8, each with its own mark.
 
@@ -70,15 +73,20 @@ def plot(
         size: columns and lines of the whole picture.
         log_x: they are not over epochs but over positive numbers, on a logarithmic axis.
         utf8: whether marks beyond ASCII can be shown; None asks stdout.
+        ticks: they are over something else, whose axis is so labelled.
     """
     assert len(curves) <= len(MARKS)
     ascii_only = not (output.speaks_utf8() if utf8 is None else utf8)
     marks = ASCII_MARKS if ascii_only else MARKS
     # plotext 6.1 aborts the whole process on a NaN, and a span beyond 1e308 makes one.
-    finite = [[(x, y) for x, y in curve.points if abs(y) < _LARGEST] for curve in curves]
+    shown = [
+        replace(curve, points=[(x, y) for x, y in curve.points if abs(y) < _LARGEST])
+        for curve in curves
+    ]
+    finite = [curve.points for curve in shown]
     if not any(finite):
         return [[(title, "bold")], [("(no finite values)", "dim")]]
-    picture = _picture(finite, marks, size, log_x)
+    picture = _picture(shown, marks, size, log_x, ticks)
     if ascii_only:
         picture = [line.translate(_TO_ASCII) for line in picture]
     styles = dict(zip(marks, STYLES, strict=True))
@@ -108,28 +116,35 @@ def beside(left: Sequence[Line], right: Sequence[Line], width: int) -> list[Line
 
 
 def _picture(
-    curves: Sequence[Sequence[tuple[float, float]]], marks: str, size: tuple[int, int], log_x: bool
+    curves: Sequence[Curve],
+    marks: str,
+    size: tuple[int, int],
+    log_x: bool,
+    ticks: Sequence[tuple[float, str]],
 ) -> list[str]:
     """The lines that plotext draws, without colours; the title's line is left to us."""
     import plotext
 
-    log = _is_log(curves)
+    log = _is_log([curve.points for curve in curves])
     plotext.terminal.limit(False, False)
     figure = plotext.figure
     figure.clear()
     figure.theme("colorless")
     figure.plot_size(size[0], size[1] - 1)
-    for points, mark in zip(curves, marks, strict=False):
-        if points:
-            heights = [math.log10(y) if log else y for _, y in points]
-            places = [math.log10(x) if log_x else x for x, _ in points]
+    for curve, mark in zip(curves, marks, strict=False):
+        if curve.points:
+            heights = [math.log10(y) if log else y for _, y in curve.points]
+            places = [math.log10(x) if log_x else x for x, _ in curve.points]
             signal = figure.signal(places, heights, marker=mark)
-            signal.lines(len(points) > 1)
+            signal.lines(curve.joined and len(places) > 1)
             figure.draw(signal)
-    places = [x for points in curves for x, _ in points]
-    axis = _decade_axis if log_x else _epoch_axis
-    axis(figure.ruler("x"), min(places), max(places), size[0])
-    values = [y for points in curves for _, y in points]
+    places = [x for curve in curves for x, _ in curve.points]
+    if ticks:
+        _labelled_axis(figure.ruler("x"), ticks, places)
+    else:
+        axis = _decade_axis if log_x else _epoch_axis
+        axis(figure.ruler("x"), min(places), max(places), size[0])
+    values = [y for curve in curves for _, y in curve.points]
     # Labels that share a line push each other away from their values.
     _value_axis(figure.ruler("y"), (min(values), max(values)), log, min(5, max(2, size[1] // 2)))
     text: str = plotext.uncolorize(figure.build().string())
@@ -148,6 +163,15 @@ def _epoch_axis(ruler: object, first: float, last: float, width: int) -> None:
     if first == last:
         ruler.lim(first - 1, last + 1)  # type: ignore[attr-defined]
     ruler.ticks(ticks, [str(tick) for tick in ticks])  # type: ignore[attr-defined]
+
+
+def _labelled_axis(
+    ruler: object, ticks: Sequence[tuple[float, str]], places: Sequence[float]
+) -> None:
+    ends = [*places, *(place for place, _ in ticks)]
+    margin = 1.0 if min(ends) == max(ends) else 0.0
+    ruler.lim(min(ends) - margin, max(ends) + margin)  # type: ignore[attr-defined]
+    ruler.ticks([place for place, _ in ticks], [text for _, text in ticks])  # type: ignore[attr-defined]
 
 
 def _decade_axis(ruler: object, first: float, last: float, width: int) -> None:
