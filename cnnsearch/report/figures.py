@@ -38,7 +38,7 @@ def importance_figure(found: Importances) -> Figure:
         },
         "hovertemplate": "%{y}: %{x:.2f}<extra></extra>",
     }
-    axis = {"title": {"text": "importance, share of all (bar: 95 % interval)"}, "range": [0, 1.02]}
+    axis = {"title": {"text": "importance (line: 95 % interval)"}, "range": [0, 1.02]}
     return {"data": [bars], "layout": {"xaxis": axis, "showlegend": False}}
 
 

@@ -46,7 +46,8 @@ def page(
         tag("noscript", tag("p", "Figures, sorting and filters need JavaScript.")),
         *_contents(materials, overview),
         tag("script", script_data(_data(materials, overview)), type="application/json", id="data"),
-        *(tag("script", Html(script)) for script in scripts),
+        tag("script", Html(scripts[0]), type="text/plain", id="plotly"),
+        tag("script", Html(scripts[1])),
     )
     return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
 

@@ -24,6 +24,10 @@
   const plain = (text) =>
     String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
+  // As the listings write it: 4 decimals, or 4 significant digits where those say nothing.
+  const measure = (value) =>
+    value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5) ? short(value) : value.toFixed(4);
+
   const short = (value) =>
     value === null || value === undefined ? "-" : String(Number(Number(value).toPrecision(4)));
 
@@ -83,6 +87,13 @@
       yaxis: axis(yaxis || {}),
       ...rest,
     };
+  }
+
+  // Of a logarithmic axis: powers of ten only, where two of them or more are on it.
+  function decades(values) {
+    const known = values.filter((value) => value > 0).map(Math.log10);
+    const many = Math.floor(Math.max(...known)) - Math.ceil(Math.min(...known)) >= 1;
+    return { type: "log", exponentformat: "power", ...(many ? { dtick: 1 } : {}) };
   }
 
   const isLog = (values) => {
@@ -190,7 +201,7 @@
       }
       return found;
     }
-    const type = param.log ? { type: "log", dtick: 1, exponentformat: "power" } : {};
+    const type = param.log ? decades(study.data.columns[param.name]) : {};
     const title = { text: param.log ? `${param.name} (log)` : param.name };
     return cloud(study, study.data.columns[param.name], { ...type, title }, param.name);
   }
@@ -210,7 +221,7 @@
       }
       const { color, dash, symbol } = look(place);
       const value = study.data.columns.value[row];
-      const told = value === null ? state(study, row) : `${objective} ${short(value)}`;
+      const told = value === null ? state(study, row) : `${objective} ${measure(value)}`;
       traces.push({
         type: "scatter",
         mode: ys.length > 40 ? "lines" : "lines+markers",
@@ -233,7 +244,7 @@
     section.querySelector(".left-out").textContent =
       empty.length ? `Without a finished epoch, so not drawn: ${empty.join(", ")}.` : "";
     const log = study.measure.endsWith("loss") && isLog(traces.flatMap((trace) => trace.y));
-    const unit = study.measure.endsWith("accuracy") ? "share, 0 to 1" : "mean cross-entropy";
+    const unit = study.measure.endsWith("accuracy") ? "0 to 1" : "cross-entropy";
     const most = Math.max(1, ...traces.map((trace) => trace.x[trace.x.length - 1]));
     return {
       data: traces,
@@ -242,7 +253,7 @@
         xaxis: { title: { text: "epoch" }, ...(most <= 12 ? { dtick: 1 } : {}) },
         yaxis: {
           title: { text: `${study.measure} (${unit}${log ? ", log" : ""})` },
-          ...(log ? { type: "log" } : {}),
+          ...(log ? decades(traces.flatMap((trace) => trace.y)) : {}),
         },
       },
     };
@@ -319,7 +330,7 @@
         : [label(at, 0, short(param.low)), label(at, 1, short(param.high))],
     );
     if (values.length) {
-      texts.push(label(params.length, 0, short(low)), label(params.length, 1, short(high)));
+      texts.push(label(params.length, 0, measure(low)), label(params.length, 1, measure(high)));
     }
     if (rows.some((row) => way(row).includes(BELOW))) {
       texts.push(label(params.length, BELOW, "no value"));
@@ -380,7 +391,8 @@
         xaxis: { type: "category" },
         yaxis: {
           title: { text: `${quantity}${share ? ", 0 to 1" : ""}${log ? " (log)" : ""}` },
-          ...(log ? { type: "log", exponentformat: "power" } : share ? { range: [-0.03, 1.03] } : {}),
+          ...(log ? decades(traces.flatMap((trace) => trace.y)) : {}),
+          ...(share ? { range: [-0.03, 1.03] } : {}),
         },
       },
     };
@@ -419,18 +431,29 @@
   }
 
   // Figures are drawn when they come into view: a thousand trials are some thousand marks each.
-  const watch = new IntersectionObserver(
-    (entries) => {
-      for (const entry of entries) {
-        if (entry.isIntersecting) {
-          watch.unobserve(entry.target);
-          draw(entry.target);
-        }
+  let watch = null;
+
+  // plotly takes a second to be read, so it waits until the page can be: it stands there as text,
+  // and runs as the script whose hash the page's policy names.
+  function start() {
+    if (watch) return;
+    const script = document.createElement("script");
+    script.textContent = document.getElementById("plotly").textContent;
+    document.body.append(script);
+    watch = new IntersectionObserver(seen, { rootMargin: "200px" });
+    document.querySelectorAll(".plot").forEach((one) => watch.observe(one));
+  }
+
+  const seen = (
+entries) => {
+    for (const entry of entries) {
+      if (entry.isIntersecting) {
+        watch.unobserve(entry.target);
+        draw(entry.target);
       }
-      root.dataset.drawn = String(drawn.size);
-    },
-    { rootMargin: "200px" },
-  );
+    }
+    root.dataset.drawn = String(drawn.size);
+  };
 
   // The table ---------------------------------------------------------------------------------
 
@@ -463,15 +486,17 @@
     ">=": (order) => order >= 0, "=": (order) => order === 0, "!=": (order) => order !== 0,
   };
 
+  const textOf = (row) => (row.text ??= row.textContent.toLowerCase());
+
   // `lr<0.01` asks a column, any other word must stand somewhere in the row.
   function condition(study, word) {
     const [, name, operator, wanted] = /^([\w.]+)(<=|>=|!=|=|<|>)(.+)$/.exec(word) || [];
     const values = name && Object.hasOwn(study.data.columns, name) && study.data.columns[name];
-    if (!values) return (row, text) => text.includes(word.toLowerCase());
+    if (!values) return (at, row) => textOf(row).includes(word.toLowerCase());
     const asNumber = Number(wanted);
     const holds = OPERATORS[operator];
-    return (row) => {
-      const value = values[row];
+    return (at) => {
+      const value = values[at];
       if (value === null) return operator === "!=";
       if (typeof value === "number") return !Number.isNaN(asNumber) && holds(value - asNumber);
       return holds(String(value).toLowerCase().localeCompare(wanted.toLowerCase()));
@@ -485,8 +510,7 @@
     const states = new Set([...boxes].filter((box) => box.checked).map((box) => box.value));
     for (const row of section.querySelectorAll("tr[data-row]")) {
       const at = Number(row.dataset.row);
-      row.text ??= row.textContent.toLowerCase();
-      const shown = states.has(state(study, at)) && conditions.every((one) => one(at, row.text));
+      const shown = states.has(state(study, at)) && conditions.every((one) => one(at, row));
       study.shown[at] = shown;
       row.hidden = !shown;
     }
@@ -523,7 +547,7 @@
         return option;
       }),
     );
-    if (rows.includes(Number(before))) select.value = before;
+    if (before !== "" && rows.includes(Number(before))) select.value = before;
   }
 
   function layerTable(study, section) {
@@ -622,9 +646,10 @@
 
   studies.forEach(listen);
   tabs();
-  document.querySelectorAll(".plot").forEach((one) => watch.observe(one));
+  requestAnimationFrame(() => setTimeout(start)); // after the first picture
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw());
   addEventListener("beforeprint", () => {
+    start();
     printing = true;
     root.classList.add("printing");
     document.querySelectorAll(".plot").forEach(draw);

@@ -22,6 +22,7 @@ from cnnsearch.report.material import Material
 from cnnsearch.report.rows import MEASURES, column_names
 from cnnsearch.review import FEWEST, edge_text
 from cnnsearch.review.verdicts import NO_VERDICT, verdict, verdicts
+from cnnsearch.space import Range
 
 _RIGHT = frozenset({"number", "value", "epochs", "seconds"})
 # What the best trial's line says in larger letters already.
@@ -142,16 +143,20 @@ def _badge(state: State) -> Html:
 
 
 def _trials_table(material: Material, names: Sequence[str]) -> Html:
+    space = material.source.config.space or {}
+    right = _RIGHT | {name for name in names if isinstance(space.get(name), Range)}
+    sides = {name: "right" if name in right else None for name in names}
     head = [tag("th", tag("span", "choose", class_="hidden"), scope="col")]
     head += [
         tag("th", tag("button", name, type="button"), scope="col", data_column=name,
-            class_="right" if name in _RIGHT else None)
+            class_=sides[name])
         for name in names
     ]  # fmt: skip
     rows = [
-        tag("tr", _choice(trial), *(_cell(trial, name) for name in names), data_row=row)
+        tag("tr", _choice(trial), *(_cell(trial, name, side) for name, side in sides.items()),
+            data_row=row)
         for row, trial in enumerate(material.trials)
-    ]
+    ]  # fmt: skip
     return tag("table", tag("thead", tag("tr", *head)), tag("tbody", *rows))
 
 
@@ -160,17 +165,15 @@ def _choice(trial: Trial) -> Html:
     return tag("td", box, tag("span", class_="swatch"))
 
 
-def _cell(trial: Trial, name: str) -> Html:
+def _cell(trial: Trial, name: str, side: str | None) -> Html:
     value = cell(trial, name)
     if name == "state":
         return tag("td", _badge(trial.state))
-    if name in ("value", "seconds"):
-        text = measure(value) if name == "value" else seconds_text(value)
-        return tag("td", text, class_="right")
     if name in ("tags", "note", "reason"):
         text = ", ".join(value) if name == "tags" else value or ""
         return tag("td", text, class_="words")
-    return tag("td", value_text(value), class_="right" if name in _RIGHT else None)
+    show = {"value": measure, "seconds": seconds_text}.get(name, value_text)
+    return tag("td", show(value), class_=side)
 
 
 def figure(kind: str, study: int | None, label: str, **attributes: str | int | None) -> Html:
@@ -228,6 +231,7 @@ def verdicts_section(material: Material) -> Html:
     found = verdicts(material.ended)
     if not set(found) - {NO_VERDICT}:
         return joined([])
+    names = ("verdict", "trials", "diverged", "best", "means", "try")
     rows = []
     for name, count in found.items():
         rule = RULES.get(name)
@@ -240,12 +244,12 @@ def verdicts_section(material: Material) -> Html:
         cells = [str(count), str(diverged), measure(best)]
         rows.append(
             tag("tr", tag("th", "(none)" if name == NO_VERDICT else name, scope="row"),
-                *(tag("td", text, class_="right") for text in cells),
+                *(tag("td", text, class_="right", data_name=column)
+                  for text, column in zip(cells, names[1:4], strict=True)),
                 *(tag("td", text, class_="words") for text in told_rule))
         )  # fmt: skip
-    names = ("verdict", "trials", "diverged", "best", "means", "try")
     head = tag("tr", *(tag("th", name, scope="col") for name in names))
-    filled = tag("table", tag("thead", head), tag("tbody", *rows))
+    filled = tag("table", tag("thead", head), tag("tbody", *rows), class_="verdicts")
     return tag("section", tag("h3", "Verdicts"), tag("div", filled, class_="scroll"))
 
 
