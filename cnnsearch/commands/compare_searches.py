@@ -66,6 +66,7 @@ def _studies(storage: str, names: Sequence[str]) -> list[tuple[StudySummary, lis
 
 def incomparable(storage: str, summaries: Sequence[StudySummary]) -> str | None:
     """Why the values of studies do not measure the same, and what to do; None where they do."""
+    from cnnsearch.config.writing import flow
     from cnnsearch.study import attributes, read
 
     first = summaries[0]
@@ -85,8 +86,9 @@ def incomparable(storage: str, summaries: Sequence[StudySummary]) -> str | None:
         for field in _MEASURED_ON:
             values = [summary.config["data"].get(field) for summary in (first, one)]
             if values[0] != values[1]:
+                told = ", ".join(map(flow, values))
                 return (
-                    f"{pair} differ in data.{field} ({values[0]}, {values[1]}): their values are "
+                    f"{pair} differ in data.{field} ({told}): their values are "
                     "measured on other images. Name studies of the same data."
                 )
         if None not in (fingerprint, prints[0]) and fingerprint != prints[0]:

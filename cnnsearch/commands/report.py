@@ -52,7 +52,7 @@ def command(studies: tuple[str, ...], target: str | None, force: bool, storage: 
     """
     plotly = _plotly()
     names = _names(storage, studies)
-    path = Path(target or (f"{studies[0] if len(studies) == 1 else 'report'}.html"))
+    path = Path(target or f"{names[0] if len(names) == 1 else _family(studies)}.html")
     check_target(path, "", force, "report.html")
     from cnnsearch.report.material import material
     from cnnsearch.report.page import page
@@ -63,6 +63,11 @@ def command(studies: tuple[str, ...], target: str | None, force: bool, storage: 
     write_whole(path, text)
     size = len(text.encode()) / 1e6
     say(f"Wrote {path} ({size:.1f} MB). Open it in a browser: {path.resolve().as_uri()}")
+
+
+def _family(prefixes: Sequence[str]) -> str:
+    """What several studies are called: a chain by what was written, others by no name."""
+    return prefixes[0] if len(prefixes) == 1 else "report"
 
 
 def _plotly() -> str:
@@ -140,8 +145,7 @@ def _stage_text(place: Mapping[str, Any] | None) -> str | None:
 
 
 def _overview(storage: str, sources: Sequence[Source]) -> Overview:
-    """The searches side by side, as `compare --by sampler` shows them, where that can be."""
-    from cnnsearch.commands.compare_searches import incomparable
+    """The searches side by side, as `compare --by sampler` shows them: as many as can be."""
     from cnnsearch.report.material import Overview
     from cnnsearch.review import ended
     from cnnsearch.review.progress import compared
@@ -153,8 +157,28 @@ def _overview(storage: str, sources: Sequence[Source]) -> Overview:
     ]
     if len(searches) < 2:
         return Overview(mismatch="fewer than two of them are searches with a trial that ended.")
-    mismatch = incomparable(storage, [summary for summary, _ in searches])
-    if mismatch:
+    first, kept, mismatch = max(
+        (_alike(storage, summary, searches) for summary, _ in searches),
+        key=lambda found: len(found[1]),
+    )
+    if len(kept) < 2:
         return Overview(mismatch=mismatch)
-    first = searches[0][0]
-    return Overview(compared(searches, objective(first)), objective(first), first.direction)
+    goal = objective(first)
+    return Overview(compared(kept, goal), goal, first.direction, mismatch)
+
+
+_Search = tuple[StudySummary, Sequence[Trial]]
+
+
+def _alike(
+    storage: str, first: StudySummary, searches: Sequence[_Search]
+) -> tuple[StudySummary, Sequence[_Search], str | None]:
+    """Those whose values measure the same as the first's, and why another one's do not."""
+    from cnnsearch.commands.compare_searches import incomparable
+
+    kept, mismatch = list[_Search](), None
+    for search in searches:
+        why = incomparable(storage, [first, search[0]])
+        mismatch = why or mismatch
+        kept += [] if why else [search]
+    return first, kept, mismatch

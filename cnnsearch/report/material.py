@@ -75,7 +75,7 @@ class Overview:
     Args:
         compared: those of them whose values measure the same; None where fewer than two do.
         objective: theirs; likewise `direction`.
-        mismatch: why they are not compared.
+        mismatch: why others are not compared.
     """
 
     compared: Comparison | None = None

@@ -28,8 +28,11 @@
   const measure = (value) =>
     value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5) ? short(value) : value.toFixed(4);
 
-  const short = (value) =>
-    value === null || value === undefined ? "-" : String(Number(Number(value).toPrecision(4)));
+  function short(value) {
+    if (value === null || value === undefined) return "-";
+    const number = Number(Number(value).toPrecision(4));
+    return number !== 0 && Math.abs(number) < 1e-4 ? number.toExponential() : String(number);
+  }
 
   // Studies -----------------------------------------------------------------------------------
 
@@ -144,9 +147,12 @@
     const values = columns.value.filter((value) => value !== null);
     const layout = {
       showlegend: false,
-      xaxis: { ...xaxis, anchor: lost.length ? "y2" : "y" },
+      // Room for the longest state: margins that plotly finds by itself go to and fro with two axes.
+      margin: { l: 74, r: 12, t: 12, b: 44 },
+      xaxis: { automargin: false, ...xaxis, anchor: lost.length ? "y2" : "y" },
       yaxis: {
-        title: { text: objective },
+        title: { text: objective, standoff: 8 },
+        automargin: false,
         domain: [foot ? foot + 0.04 : 0, 1],
         ...(isLog(values) ? { type: "log" } : {}),
         visible: values.length > 0,
@@ -154,6 +160,7 @@
     };
     if (lost.length) {
       layout.yaxis2 = axis({
+        automargin: false,
         domain: [0, values.length ? foot : 1],
         range: [-0.6, lost.length - 0.4],
         tickvals: lost.map((_, at) => at),
@@ -167,7 +174,8 @@
 
   function history(study) {
     const { columns, direction, objective } = study.data;
-    const found = cloud(study, columns.number, { title: { text: "trial" } }, "trial");
+    const whole = study.count <= 12 ? { dtick: 1 } : {};
+    const found = cloud(study, columns.number, { ...whole, title: { text: "trial" } }, "trial");
     const better = direction === "maximize" ? Math.max : Math.min;
     const order = columns.number.map((_, row) => row).filter((row) => has(study, row));
     order.sort((one, other) => number(study, one) - number(study, other));
@@ -176,6 +184,7 @@
       best = best === null ? columns.value[row] : better(best, columns.value[row]);
       return best;
     });
+    if (!steps.length) return found;
     const line = { color: page.lines[0], shape: "hv", width: 1.5 };
     found.data.unshift({
       type: "scatter", mode: "lines", x: order.map((row) => number(study, row)), y: steps, line,
@@ -190,7 +199,8 @@
       const ticks = { tickvals: param.choices.map((_, at) => at), ticktext: param.choices.map(plain) };
       const range = [-0.6, param.choices.length - 0.4];
       const xs = param.at.map((at, row) => (at === null ? null : at + shift(study, row)));
-      const found = cloud(study, xs, { ...ticks, range, title: { text: param.name } }, param.name);
+      const xaxis = { ...ticks, range, automargin: true, title: { text: param.name } };
+      const found = cloud(study, xs, xaxis, param.name);
       for (const trace of found.data) {
         trace.text = trace.customdata.map(
           (row) => `trial ${number(study, row)}, ${param.name} ${plain(param.choices[param.at[row]])}`,
