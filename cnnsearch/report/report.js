@@ -41,6 +41,8 @@
     index,
     count: data.columns.number.length,
     chosen: new Map(), // row of a trial -> its place among the colours
+    rows: [], // of the table, by the places of their trials
+    marked: [], // those that are marked as chosen
     shown: data.columns.number.map(() => true),
     measure: data.objective,
     quantity: "std",
@@ -518,12 +520,11 @@ entries) => {
     const conditions = words.map((word) => condition(study, word));
     const boxes = section.querySelectorAll(".state input");
     const states = new Set([...boxes].filter((box) => box.checked).map((box) => box.value));
-    for (const row of section.querySelectorAll("tr[data-row]")) {
-      const at = Number(row.dataset.row);
+    study.rows.forEach((row, at) => {
       const shown = states.has(state(study, at)) && conditions.every((one) => one(at, row));
       study.shown[at] = shown;
       row.hidden = !shown;
-    }
+    });
     const count = study.shown.filter(Boolean).length;
     section.querySelector(".count").textContent =
       count === study.count ? `all ${count} trials` : `${count} of ${study.count} trials`;
@@ -532,12 +533,14 @@ entries) => {
 
   function refresh(study) {
     const panel = document.getElementById(`study-${study.index}`);
-    for (const row of panel.querySelectorAll("tr[data-row]")) {
-      const place = study.chosen.get(Number(row.dataset.row));
+    for (const at of new Set([...study.marked, ...study.chosen.keys()])) {
+      const row = study.rows[at];
+      const place = study.chosen.get(at);
       row.querySelector("input").checked = place !== undefined;
       row.classList.toggle("chosen", place !== undefined);
       row.querySelector(".swatch").style.background = place === undefined ? "" : look(place).color;
     }
+    study.marked = [...study.chosen.keys()];
     const full = study.chosen.size === MOST_CHOSEN ? ", no more fit" : "";
     panel.querySelector(".chosen-count").textContent = `${study.chosen.size} chosen${full}`;
     listLayered(study, panel);
@@ -607,6 +610,7 @@ entries) => {
       choose(study, at, !study.chosen.has(at));
       refresh(study);
     });
+    study.rows = [...table.tBodies[0].rows]; // as they were written, best first
     const changed = later(() => filter(study, section));
     section.querySelector(".filter").addEventListener("input", changed);
     for (const box of section.querySelectorAll(".state input")) box.addEventListener("change", changed);
