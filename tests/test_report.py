@@ -87,9 +87,9 @@ class Opened:
         found: list[str] = self.page.eval_on_selector_all("tr[data-row]", code, place)
         return [cell.strip() for cell in found]
 
-    def traces(self, kind: str) -> list[Any]:
+    def traces(self, kind: str, panel: str = "") -> list[Any]:
         """What a figure shows, as plotly has it."""
-        plot = self.page.locator(f"[data-figure='{kind}']").first
+        plot = self.page.locator(f"{panel}[data-figure='{kind}']").first
         plot.scroll_into_view_if_needed()
         self.page.wait_for_function("plot => plot.data !== undefined", arg=plot.element_handle())
         found: list[Any] = plot.evaluate("plot => JSON.parse(JSON.stringify(plot.data))")
@@ -332,27 +332,26 @@ def test_text_is_escaped_where_it_is_put_in() -> None:
     assert json.loads(data) == {"text": HOSTILE, "value": None}
 
 
-def test_all_trials_diverged(look: Any, tmp_path: Path) -> None:
+def test_studies_of_which_there_is_little_to_show(look: Any, tmp_path: Path) -> None:
     storage = tmp_path / "studies.db"
-    write_study(storage, told=tuple(lost(lr) for lr in (1.0, 2.0, 3.0)))
-    opened = look(write(storage, "digits"))
-    opened.draw_all()
-    assert "No trial is complete yet" in opened.page.inner_text(".hero")
-    assert [one["name"] for one in opened.traces("history")] == ["diverged"]
-    assert opened.traces("curves") == []
-
-
-def test_one_trial_and_none(look: Any, tmp_path: Path) -> None:
-    storage = tmp_path / "studies.db"
-    write_study(storage, told=NINE[:1])
-    write_study(storage, "empty", ())
-    opened = look(write(storage, "digits"))
-    opened.draw_all()
-    assert opened.cells("number") == ["0"]
-    assert "importance takes 20" in opened.page.inner_text("main")
-    none = look(write(storage, "empty", "digits"))
-    none.page.click("#tab-study-0")
-    assert "No trial has begun yet" in none.page.inner_text("#study-0")
+    write_study(storage, "one", NINE[:1])
+    write_study(storage, "none", ())
+    write_study(storage, "lost", tuple(lost(lr) for lr in (1.0, 2.0, 3.0)))
+    opened = look(write(storage, "one", "none", "lost"))
+    assert "fewer than two of them had a complete" in opened.page.inner_text("#overview")
+    told = {
+        0: ("0.9000", "importance takes 20"),
+        1: ("No trial has begun yet", "cnnsearch run none.yaml"),
+        2: ("No trial is complete yet", "3 of 3 ended trials wasted"),
+    }
+    for study, texts in told.items():
+        opened.page.click(f"#tab-study-{study}")
+        opened.draw_all()
+        panel = opened.page.inner_text(f"#study-{study}")
+        assert all(text in panel for text in texts)
+    panel = "#study-2 "
+    assert [one["name"] for one in opened.traces("history", panel)] == ["diverged"]
+    assert opened.traces("curves", panel) == []
 
 
 def test_several_studies_have_a_tab_each(look: Any, nine: Path) -> None:

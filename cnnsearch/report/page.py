@@ -19,6 +19,9 @@ from cnnsearch.report.overview import overview_figures, overview_parts
 from cnnsearch.report.rows import study_data
 from cnnsearch.report.sections import study_parts
 
+# In the order in which they need each other.
+_SCRIPTS = ("base.js", "figures.js", "table.js", "start.js")
+
 
 def page(
     materials: Sequence[Material], overview: Overview | None, plotly: str, made: datetime
@@ -30,7 +33,7 @@ def page(
         plotly: the text of plotly's JavaScript.
         made: when, with its time zone.
     """
-    scripts = [_script(plotly), _script(_file("report.js"))]
+    scripts = [_script(plotly), _script(_ours())]
     title = materials[0].summary.name if len(materials) == 1 else _title(materials)
     head = tag(
         "head",
@@ -38,7 +41,7 @@ def page(
         tag("meta", http_equiv="Content-Security-Policy", content=_policy(scripts)),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("title", f"{title}: cnnsearch"),
-        tag("style", Html(_file("report.css"))),
+        tag("style", Html(_file("page.css"))),
     )
     body = tag(
         "body",
@@ -109,6 +112,12 @@ def _data(materials: Sequence[Material], overview: Overview | None) -> dict[str,
 
 def _file(name: str) -> str:
     return resources.files("cnnsearch.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _ours() -> str:
+    """Our own scripts as one, whose names are seen by nobody else."""
+    parts = "\n".join(map(_file, _SCRIPTS))
+    return f'"use strict";\n{{\n{parts}}}\n'
 
 
 def _script(text: str) -> str:

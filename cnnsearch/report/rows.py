@@ -65,7 +65,7 @@ def _value(value: Any) -> Any:
         return str(value)
     if isinstance(value, bool) or value is None:
         return None if value is None else value_text(value)
-    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+    if value and isinstance(value, list | tuple) and isinstance(value[0], str):  # tags
         return ", ".join(map(one_line, value))
     if isinstance(value, int | float):
         return rounded(value, 8)

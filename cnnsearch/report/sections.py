@@ -189,7 +189,7 @@ def figures_section(material: Material, study: int) -> Html:
         return joined([])
     goal = objective(material.summary)
     slices = [
-        figure("slice", study, f"{goal} by {name}", data_param=place)
+        figure("slice", study, f"{goal} by {name}{_active(material, name)}", data_param=place)
         for place, name in enumerate(parameters(material.trials, searched(material.summary)))
     ]
     together = [
@@ -204,6 +204,13 @@ def figures_section(material: Material, study: int) -> Html:
         tag("div", *slices, class_="grid"),
         *together,
     )
+
+
+def _active(material: Material, name: str) -> str:
+    """Of a hyperparameter that depends on another one, in how many trials it is active."""
+    having = sum(cell(trial, name) is not None for trial in material.trials)
+    of = len(material.trials)
+    return "" if having == of else f" (active in {having} of {of} trials)"
 
 
 def importance_section(material: Material, study: int) -> Html:
@@ -292,33 +299,34 @@ def failed_section(material: Material) -> Html:
 
 def config_section(material: Material) -> Html:
     """The config and the commands that repeat the search and its best trial."""
-    summary, name = material.summary, material.summary.name
-    again = (
-        f"cnnsearch rerun {summary.repeats} TRIAL... --name {name}"
-        if summary.repeats
-        else f"cnnsearch run {name}.yaml"
-    )
+    summary, best = material.summary, material.best
+    name = summary.name
+    if summary.repeats:
+        first = (f"More repeats of trials of {summary.repeats}:",
+                 [f"cnnsearch rerun {summary.repeats} TRIAL... --name {name}"])  # fmt: skip
+    else:
+        first = (f"The search, from its config as {name}.yaml:", [f"cnnsearch run {name}.yaml"])
     parts = [
         tag("h3", "Config, and how to repeat it"),
-        tag("p", "The search, from this file as ", tag("code", f"{name}.yaml"), ": ",
-            tag("code", again)),
-        tag("details", tag("summary", f"{name}.yaml"),
-            tag("pre", to_yaml(material.source.config).rstrip())),
-    ]  # fmt: skip
-    if material.best and material.source.best_config:
-        file = f"{name}-best.yaml"
-        commands = (
-            f"cnnsearch export {name} {material.best.number} -o {file}",
-            f"cnnsearch train {file}",
-            f"cnnsearch rerun {name} {material.best.number} --seeds 5",
-        )
-        parts += [
-            tag("p", "The best trial: ", *(part for text in commands
-                                           for part in (tag("code", text), " "))),
-            tag("details", tag("summary", file), tag("pre", material.source.best_config.rstrip())),
-        ]  # fmt: skip
-        parts += [tag("p", text, class_="note") for text in environment_texts(material.best)]
+        _commands(*first),
+        _file(f"{name}.yaml", to_yaml(material.source.config)),
+    ]
+    if best is None or material.source.best_config is None:
+        return tag("section", *parts)
+    file = f"{name}-best.yaml"
+    again = [f"cnnsearch export {name} {best.number} -o {file}", f"cnnsearch train {file}"]
+    again += [] if summary.repeats else [f"cnnsearch rerun {name} {best.number} --seeds 5"]
+    parts += [_commands("The best trial:", again), _file(file, material.source.best_config)]
+    parts += [tag("p", text, class_="note") for text in environment_texts(best)]
     return tag("section", *parts)
+
+
+def _commands(what: str, commands: Sequence[str]) -> Html:
+    return tag("div", tag("p", what), tag("pre", "\n".join(commands)))
+
+
+def _file(name: str, text: str) -> Html:
+    return tag("details", tag("summary", name), tag("pre", text.rstrip()))
 
 
 def study_parts(material: Material, study: int) -> list[Html]:
