@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnsearch.commands.files import check_target, write_whole
+from cnnsearch.commands.files import check_target
 from cnnsearch.commands.options import storage_option
+from cnnsearch.drafts import write_whole
 from cnnsearch.errors import InputError, MissingExtraError
 from cnnsearch.records import StudySummary, Trial
 from cnnsearch.render.talk import say
@@ -34,16 +35,16 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 @storage_option
 def command(studies: tuple[str, ...], target: str | None, force: bool, storage: str) -> None:
-    """Write studies as a page for a browser: one file that needs no network.
+    """Write studies as a page for a browser, in one file.
 
-    It holds the best trial and how sure it is, advice for the next search, all
-    trials in a table to sort and to filter, curves of the trials you click,
-    every hyperparameter against the value, parallel coordinates, importance,
-    the failure map, what was measured layer by layer, and the config with the
-    commands that repeat it. Hidden trials are left out. Of several studies, or
-    of a chain by its name, an overview compares them.
+    It needs no network, and holds the best trial and how sure it is, advice for
+    the next search, all trials in a table to sort and to filter, curves of the
+    trials you click, every hyperparameter against the value, parallel
+    coordinates, importance, the failure map, what was measured layer by layer,
+    and the config with the commands that repeat it. Hidden trials are left out.
+    Of several studies, or of a chain by its name, an overview compares them.
 
-    It needs plotly: pip install 'cnnsearch[report]'.
+    Writing it needs plotly: pip install 'cnnsearch[report]'.
 
     \b
     Examples:
