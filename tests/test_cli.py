@@ -13,7 +13,16 @@ import pytest
 from cnnsearch import cli
 from tests.studies import write_study
 
-HEAVY = ("torch", "torchvision", "optuna", "plotext", "plotly", "sqlalchemy", "pydantic", "matplotlib")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "optuna",
+    "plotext",
+    "plotly",
+    "sqlalchemy",
+    "pydantic",
+    "matplotlib",
+)
 
 
 @pytest.mark.parametrize(

@@ -131,14 +131,15 @@ def _source(storage: str, name: str) -> Source:
 
 def _importance(summary: StudySummary, attempts: Sequence[Trial]) -> tuple[Importances, Axes] | str:
     """As the verb `importance` tells it, by PED-ANOVA; or why it cannot."""
-    from cnnsearch.commands.importance import evaluated
+    from cnnsearch.commands.importance import measured
     from cnnsearch.study.kinds import check_search
 
     try:
         check_search(summary, "importance")
-        return evaluated(summary, attempts, "value", "ped-anova")
+        found, axes, _ = measured(summary, attempts, "value", "ped-anova")
     except InputError as error:
         return str(error)
+    return found, axes
 
 
 def _stage_text(place: Mapping[str, Any] | None) -> str | None:
