@@ -429,7 +429,7 @@ def test_the_file_has_the_studys_name_and_is_not_lost(
     [
         (("nope",), "no study 'nope'"),
         (("digits", "-o", "nowhere/x.html"), "no folder nowhere"),
-        (("digits", "-o", "."), "Write a file name, such as report.html"),
+        (("digits", "-o", "."), "Write a file name, such as ./report.html"),
     ],
 )
 def test_bad_input_writes_nothing(
