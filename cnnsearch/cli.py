@@ -32,6 +32,7 @@ VERBS = (
     "importance",
     "plot",
     "narrow",
+    "report",
     "diff",
     "export",
     "tag",

@@ -13,10 +13,21 @@ import pytest
 from cnnsearch import cli
 from tests.studies import write_study
 
-HEAVY = ("torch", "torchvision", "optuna", "plotext", "sqlalchemy", "pydantic", "matplotlib")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "optuna",
+    "plotext",
+    "plotly",
+    "sqlalchemy",
+    "pydantic",
+    "matplotlib",
+)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["run", "--help"], ["choices"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["run", "--help"], ["report", "--help"], ["choices"]]
+)
 def test_help_is_light(words: list[str]) -> None:
     """Measured with sys.modules, in a process of its own."""
     code = (

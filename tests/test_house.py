@@ -30,7 +30,7 @@ FLOORS = [
     ["probe"],
     ["model", "data", "losses", "process"],
     ["guard", "optimizer", "precision", "checkpoint", "study"],
-    ["plot"],
+    ["plot", "report"],
     ["render"],
     ["review"],
     ["config"],

@@ -30,7 +30,6 @@ from cnnsearch.render.text import (
     counted,
     identity,
     measure,
-    number,
     seconds_text,
     told_apart,
     value_text,
@@ -38,6 +37,7 @@ from cnnsearch.render.text import (
 from cnnsearch.render.trials import (
     cell,
     full_object,
+    group_text,
     objective,
     parameters,
     searched,
@@ -317,12 +317,8 @@ def _of_one_study(storage: str, references: Sequence[str]) -> tuple[StudySummary
 
 def _group_row(group: Group, summary: StudySummary) -> list[Any]:
     best = group.best(summary.direction)
-    if group.interval is not None:
-        label = " to ".join(number(edge) for edge in group.interval)
-    else:
-        label = value_text(group.value) if group.value is not None else "(inactive)"
     return [
-        label,
+        group_text(group),
         len(group.trials),
         len(group.complete),
         group.mean,

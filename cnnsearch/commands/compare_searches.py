@@ -27,32 +27,22 @@ def compare_searches(storage: str, names: Sequence[str], as_json: bool, form: Fo
     Raises:
         InputError: not 2 to 8 studies, or such whose values cannot be compared.
     """
-    from cnnsearch.config import from_plain
-    from cnnsearch.review.progress import progress, unlike, verdict
+    from cnnsearch.review.progress import compared
 
     found = _studies(storage, names)
-    _check(storage, [summary for summary, _ in found])
-    configs = [from_plain(dict(summary.config)) for summary, _ in found]
-    samplers = [config.search.sampler if config.search else "" for config in configs]
-    alone = len(set(samplers)) == len(samplers)
-    searches = [
-        progress(summary.name, config, sampler if alone else summary.name, attempts,
-                 summary.direction)
-        for (summary, attempts), config, sampler in zip(found, configs, samplers, strict=True)
-    ]  # fmt: skip
-    for one in searches:
+    mismatch = incomparable(storage, [summary for summary, _ in found])
+    if mismatch:
+        raise InputError(f"--by sampler: {mismatch}")
+    first = found[0][0]
+    of = compared(found, objective(first))
+    for one in of.searches:
         if not one.steps:
             raise InputError(f"study {one.study}: no trial has ended yet. Run it first.")
-    first = found[0][0]
-    verdicts = {
-        unit: verdict(searches, unit, objective(first), first.direction)
-        for unit in ("trial", "epoch")
-    }
     axes = _axes(found)
     if as_json:
-        output.write_json(_object(first, searches, verdicts, axes, unlike(configs)))
+        output.write_json(_object(first, of.searches, of.verdicts, axes, of.unlike))
         return
-    _print(first, searches, verdicts, axes, unlike(configs), form)
+    _print(first, of.searches, of.verdicts, axes, of.unlike, form)
 
 
 def _studies(storage: str, names: Sequence[str]) -> list[tuple[StudySummary, list[Trial]]]:
@@ -74,8 +64,9 @@ def _studies(storage: str, names: Sequence[str]) -> list[tuple[StudySummary, lis
     return found
 
 
-def _check(storage: str, summaries: Sequence[StudySummary]) -> None:
-    """Refuse studies whose values do not measure the same."""
+def incomparable(storage: str, summaries: Sequence[StudySummary]) -> str | None:
+    """Why the values of studies do not measure the same, and what to do; None where they do."""
+    from cnnsearch.config.writing import flow
     from cnnsearch.study import attributes, read
 
     first = summaries[0]
@@ -84,26 +75,28 @@ def _check(storage: str, summaries: Sequence[StudySummary]) -> None:
         for one in summaries
     ]
     for one, fingerprint in zip(summaries[1:], prints[1:], strict=True):
-        pair = f"--by sampler: {first.name} and {one.name}"
+        pair = f"{first.name} and {one.name}"
         for field in ("objective", "at"):
             values = [summary.config["search"].get(field) for summary in (first, one)]
             if values[0] != values[1]:
-                raise InputError(
+                return (
                     f"{pair} differ in search.{field} ({values[0]}, {values[1]}): their values "
                     "cannot be compared. Name studies of one objective."
                 )
         for field in _MEASURED_ON:
             values = [summary.config["data"].get(field) for summary in (first, one)]
             if values[0] != values[1]:
-                raise InputError(
-                    f"{pair} differ in data.{field} ({values[0]}, {values[1]}): their values are "
+                told = ", ".join(map(flow, values))
+                return (
+                    f"{pair} differ in data.{field} ({told}): their values are "
                     "measured on other images. Name studies of the same data."
                 )
         if None not in (fingerprint, prints[0]) and fingerprint != prints[0]:
-            raise InputError(
+            return (
                 f"{pair} were run on other images of {first.config['data']['name']}. Name studies "
                 "of the same data."
             )
+    return None
 
 
 def _axes(found: Sequence[tuple[StudySummary, Sequence[Trial]]]) -> list[str]:

@@ -16,13 +16,12 @@ from cnnsearch.records import State, StudySummary, Trial
 from cnnsearch.render import output
 from cnnsearch.render.output import Line
 from cnnsearch.render.table import GAP, Column, Table, needed_width, print_table
-from cnnsearch.render.text import counted, measure, number, value_text
-from cnnsearch.render.trials import counts_text
+from cnnsearch.render.text import counted, measure, value_text
+from cnnsearch.render.trials import counts_text, group_text
 from cnnsearch.render.verdicts import verdict_style
 
 if TYPE_CHECKING:
     from cnnsearch.config import Config
-    from cnnsearch.grouping import Group
     from cnnsearch.review import Advice, Axis, Edge, MapEntry
 
 _INDENT = 3
@@ -204,7 +203,13 @@ def _map_table(entries: Sequence[MapEntry]) -> Table:
             count = len(group.trials)
             diverged = sum(trial.state is State.DIVERGED for trial in group.trials)
             lost = sum(wasted(trial) for trial in group.trials)
-            row = ["" if i else entry.name, _label(group), count, (diverged, count), (lost, count)]
+            row = [
+                "" if i else entry.name,
+                group_text(group),
+                count,
+                (diverged, count),
+                (lost, count),
+            ]
             rows.append([*row[: len(columns)], _counts(group.trials)])
     room = None
     if output.is_terminal():
@@ -245,12 +250,6 @@ def _share_style(counts: tuple[int, int] | None) -> str:
     if counts is None or counts[0] == 0:
         return "dim"
     return "yellow" if 2 * counts[0] >= counts[1] else ""
-
-
-def _label(group: Group) -> str:
-    if group.interval is not None:
-        return " to ".join(number(edge) for edge in group.interval)
-    return "(inactive)" if group.value is None else value_text(group.value)
 
 
 def _counts(trials: Sequence[Trial]) -> list[str]:

@@ -66,10 +66,10 @@ def list_chain(storage: str, prefix: str, chooses: bool, as_json: bool, form: Fo
     from cnnsearch.study import read
 
     places = read.stages(storage)
-    family = _family(prefix, read.study_names(storage) if places else [], places)
-    if family is None:
+    names = stages_of(storage, prefix, places)
+    if not names:
         return False
-    names = [name for name, place in places.items() if place["family"] == family]
+    family = places[names[0]]["family"]
     if chooses:
         raise InputError(
             f"{family} is a chain of studies, and these options choose trials of one. "
@@ -85,6 +85,14 @@ def list_chain(storage: str, prefix: str, chooses: bool, as_json: bool, form: Fo
     if form is Form.COLUMNS:
         _print_spaces(summaries)
     return True
+
+
+def stages_of(storage: str, prefix: str, places: Places) -> list[str]:
+    """The studies of the chain that `prefix` names; none where it names no chain."""
+    from cnnsearch.study import read
+
+    family = _family(prefix, read.study_names(storage) if places else [], places)
+    return [name for name, place in places.items() if place["family"] == family]
 
 
 def _family(prefix: str, names: Sequence[str], places: Places) -> str | None:

@@ -8,9 +8,10 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from cnnsearch import catalog
+from cnnsearch.grouping import Group
 from cnnsearch.records import EpochResult, Params, Probe, State, StudySummary, Trial
 from cnnsearch.render.table import Column, Table
-from cnnsearch.render.text import exact, measure, one_line, seconds_text, value_text
+from cnnsearch.render.text import exact, measure, number, one_line, seconds_text, value_text
 from cnnsearch.render.verdicts import verdict_style
 from cnnsearch.selection import VERDICTS, field
 
@@ -178,6 +179,13 @@ def cell(trial: Trial, name: str) -> Any:
 def params_text(params: Params) -> str:
     """Hyperparameters in a sentence: `lr 0.0332, init he`."""
     return ", ".join(f"{name} {value_text(value)}" for name, value in params.items())
+
+
+def group_text(group: Group) -> str:
+    """The value or the interval that the trials of a group share: `he`, `0.001 to 0.01`."""
+    if group.interval is not None:
+        return " to ".join(number(edge) for edge in group.interval)
+    return "(inactive)" if group.value is None else value_text(group.value)
 
 
 def counts_text(counts: Mapping[State, int]) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from cnnsearch import ranking
-from cnnsearch.config import Config
+from cnnsearch.config import Config, from_plain
 from cnnsearch.diagnose import JUDGED
-from cnnsearch.records import State, Trial
+from cnnsearch.records import State, StudySummary, Trial
 from cnnsearch.review.chance import ALPHA
 from cnnsearch.review.student import t_quantile
 from cnnsearch.review.sureness import Source, Sureness, sureness
@@ -133,6 +133,41 @@ def progress(
         steps.append(Step(trial.number, i, epochs, best))
     sampler = config.search.sampler if config.search else ""
     return Progress(study, sampler, label, tuple(trials), tuple(steps))
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Searches side by side.
+
+    Args:
+        verdicts: by the unit of the budget, "trial" and "epoch".
+        unlike: see `unlike`.
+    """
+
+    searches: Sequence[Progress]
+    verdicts: Mapping[str, Verdict | None]
+    unlike: Sequence[str]
+
+
+def compared(studies: Sequence[tuple[StudySummary, Sequence[Trial]]], objective: str) -> Comparison:
+    """Studies of one objective and the same images, each called by its sampler where that tells
+    them apart.
+    """
+    configs = [from_plain(dict(summary.config)) for summary, _ in studies]
+    samplers = [config.search.sampler if config.search else "" for config in configs]
+    alone = len(set(samplers)) == len(samplers)
+    searches = [
+        progress(summary.name, config, sampler if alone else summary.name, attempts,
+                 summary.direction)
+        for (summary, attempts), config, sampler in zip(studies, configs, samplers, strict=True)
+    ]  # fmt: skip
+    direction = studies[0][0].direction
+    verdicts = {
+        unit: verdict(searches, unit, objective, direction)
+        for unit in ("trial", "epoch")
+        if all(one.steps for one in searches)
+    }
+    return Comparison(searches, verdicts, unlike(configs))
 
 
 def budgets(most: int, least: int = 1) -> list[int]:

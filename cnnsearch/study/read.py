@@ -147,6 +147,13 @@ def curves(storage: str, name: str) -> dict[int, tuple[EpochResult, ...]]:
     return {trial.number: trial.curve for trial in found}
 
 
+def whole(storage: str, name: str, numbers: Sequence[int]) -> dict[int, Trial]:
+    """Some trials by their numbers, with their curves and probes; without those that are gone."""
+    with _connection(storage) as connection:
+        found = _trials(storage, name, connection, attributes.WHOLE, numbers) if numbers else []
+    return {trial.number: trial for trial in found}
+
+
 @contextmanager
 def _connection(storage: str) -> Iterator[sqlalchemy.Connection | None]:
     """A connection that cannot create the database; None where there is none."""
