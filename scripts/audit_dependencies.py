@@ -45,6 +45,7 @@ WRONG, NOT_LOOKED_UP = 1, 3
 # Where the requirements of a group are used; of "dev" most are programs.
 USERS = {"": "cnnsearch", "bench": "scripts"}
 UNUSED = ("dev",)
+_ROOTS = ("cnnsearch.cli", "cnnsearch.__main__", "cnnsearch.commands")
 _NAMED = re.compile(r"([a-z_][\w]*)(\.\w+)*:\w+")
 _TIMEOUT_S = 300
 
@@ -90,6 +91,7 @@ def uses(source: str, place: str) -> Iterator[Use]:
             yield Use(name.partition(".")[0], line, not loads or id(node) in late)
 
 
+@cache
 def all_uses(folder: Path) -> list[Use]:
     """Those of a folder's files that are neither Python's own nor this repository's."""
     ours = {"cnnsearch", "tests", *(path.stem for path in (ROOT / "scripts").iterdir())}
@@ -102,15 +104,28 @@ def all_uses(folder: Path) -> list[Use]:
 
 
 def loaded_early(folder: Path) -> set[str]:
-    """Our modules that another one imports when it is loaded, not in a function: "study.read"."""
-    found = set()
-    for path in folder.rglob("*.py"):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.Import):
-                found |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    """Our modules that loading the program and its verbs loads, outside of functions."""
+    imports = {
+        _module(f"{path.relative_to(folder.parent)}:0"): set(_imported(path))
+        for path in folder.rglob("*.py")
+    }
+    left = [name for name in imports if name.startswith(_ROOTS)]
+    found: set[str] = set()
+    while left:
+        name = left.pop()
+        if name in imports and name not in found:
+            found.add(name)
+            left += [*imports[name], name.rpartition(".")[0]]
     return found
+
+
+def _imported(path: Path) -> Iterator[str]:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def declared(project: Mapping[str, object]) -> dict[str, list[Requirement]]:
