@@ -241,8 +241,15 @@ def test_answers_are_taken_in_their_order(
         ),
         (RuntimeError("killed due to the node running low on memory"), "low on memory", True),
         (RuntimeError(""), "RuntimeError", False),
+        (
+            RuntimeError("its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit"),
+            "its worker process has died",
+            False,
+        ),
     ],
 )
 def test_why_a_worker_was_lost(error: Exception, reason: str, memory: bool) -> None:
-    assert reason in clusters.in_short(error)
+    told = clusters.in_short(error)
+    assert reason in told
+    assert "exit type" not in told
     assert executors.ray.is_out_of_memory(error) is memory

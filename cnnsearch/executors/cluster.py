@@ -241,7 +241,7 @@ def in_short(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = (line.partition("The actor is dead because ") for line in lines)
     found = next((because for _, _, because in told if because), [*lines, type(error).__name__][0])
-    for rest in (" Some common causes", " There are some", ". Please"):
+    for rest in (" Some common causes", " There are some", ". Please", ". Worker exit type"):
         found = found.partition(rest)[0]
     return found
 

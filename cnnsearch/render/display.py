@@ -67,7 +67,7 @@ class LineDisplay:
             self._console.print(Text(one_line(event.text)), soft_wrap=True)
         elif isinstance(event, Tick) and self._gone is not bool(event.gone):
             self._gone = bool(event.gone)
-            text = gone_line(event.gone) if event.gone else "the storage is back"
+            text = ": ".join(gone_lines(event.gone)) if event.gone else "the storage is back"
             self._console.print(Text(text), soft_wrap=True)
 
 
@@ -108,7 +108,7 @@ class LiveDisplay:
         self._progress.take(event)
         told = told_line(event, self._objective)
         if told is not None:
-            self._console.print(told, soft_wrap=True)
+            self._console.print(told)
         now = time.monotonic()
         self._news = self._news or not isinstance(event, Tick)
         if isinstance(event, Tick):
@@ -122,13 +122,13 @@ class LiveDisplay:
     def _drawn(self) -> Group:
         progress = self._progress
         counts = ", ".join(f"{count} {state}" for state, count in progress.counts.items())
-        left = progress.seconds_left()
+        left = progress.seconds_left(self._epochs)
         head = f"{progress.done} of {progress.total} trials"
         head += f": {counts}" if counts else ""
         head += f"; about {seconds_text(left)} left" if left is not None else ""
         found = verdicts_text(progress.verdicts)
         verdicts = [self._line(f"verdicts: {found}")] if found else []
-        gone = [self._line(gone_line(self._gone), "red")] if self._gone else []
+        gone = [self._line(text, "red") for text in gone_lines(self._gone)] if self._gone else []
         return Group(self._line(head), *gone, *verdicts, self._best_line(), *self._table())
 
     def _line(self, text: str, style: str = "") -> Text:
@@ -163,7 +163,7 @@ class LiveDisplay:
 
     def _cells(self, running: Running, names: list[str]) -> list[str]:
         trial, result = running.trial, running.result
-        epochs = self._epochs or _integer(trial.params.get("epochs"))
+        epochs = self._progress.epochs_of(trial, self._epochs)
         done = result.epoch if result else 0
         return [
             str(trial.number),
@@ -182,9 +182,10 @@ def bar(done: int, of: int, utf8: bool, cells: int = _BAR_CELLS) -> str:
     return done_sign * full + open_sign * (cells - full)
 
 
-def gone_line(reason: str) -> str:
-    """What becomes of a search whose storage is gone."""
-    return f"training goes on and results wait; the storage is tried again: {one_line(reason)}"
+def gone_lines(reason: str) -> tuple[str, str]:
+    """What becomes of a search whose storage is gone, and why it is."""
+    told = "training goes on and results wait; the storage is tried again"
+    return told, one_line(reason).removeprefix("--storage: ")
 
 
 def told_line(event: Event, objective: str) -> Text | None:
@@ -205,7 +206,3 @@ def ended_line(trial: Trial, objective: str) -> str:
     else:
         told += one_line(trial.reason or "")
     return f"{told}, {seconds_text(trial.seconds)}; {params_text(trial.params)}"
-
-
-def _integer(value: object) -> int:
-    return value if isinstance(value, int) else 0

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from cnnsearch import ranking
 from cnnsearch.records import Began, Ended, Epoch, EpochResult, Event, State, Trial
+from cnnsearch.review.time_left import Pace, seconds_left
 
 
 @dataclass(slots=True)
@@ -113,21 +114,33 @@ class SearchProgress:
         found = self._verdicts.most_common()
         return {verdict: count for verdict, count in found if count}
 
-    def seconds_left(self) -> float | None:
-        """Expected time to the end, or None before the first trial of this run has ended.
+    def seconds_left(self, epochs: int | None = None) -> float | None:
+        """Expected time to the end, or None before there is anything to judge by.
 
-        From the mean time of the trials that ended in this run, those stopped early included.
+        From the trials that ended in this run, those stopped early included, and from those that
+        run.
+
+        Args:
+            epochs: of every trial, where they do not differ.
         """
-        if not self._seconds:
-            return None
-        mean = sum(self._seconds) / len(self._seconds)
         now = self._clock()
+        paces = [
+            Pace(
+                now - running.since,
+                running.result.epoch if running.result else 0,
+                self.epochs_of(running.trial, epochs),
+            )
+            for running in self.running.values()
+        ]
         waiting = max(0, self.total - self.done - len(self.running))
-        running = [max(0.0, mean - (now - running.since)) for running in self.running.values()]
-        # Not shorter than the longest that runs, however many workers are idle beside it.
         # Fewer than there are workers, where one trial keeps several busy with its folds.
-        at_once = min(self._slots, self._at_once)
-        return max([(waiting * mean + sum(running)) / at_once, *running])
+        return seconds_left(self._seconds, paces, waiting, min(self._slots, self._at_once))
+
+    @staticmethod
+    def epochs_of(trial: Trial, epochs: int | None) -> int:
+        """Epochs that a trial has in all; 0 where that is not known."""
+        own = trial.params.get("epochs")
+        return epochs or (own if isinstance(own, int) else 0)
 
 
 def _listed(trial: Trial) -> Trial:

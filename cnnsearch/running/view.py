@@ -95,5 +95,5 @@ class WatchDisplay:
 
     def _tell(self) -> None:
         for line in self._lines:
-            self._console.print(line, soft_wrap=True)
+            self._console.print(line)
         self._lines.clear()

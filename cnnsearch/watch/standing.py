@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cnnsearch import ranking
 from cnnsearch.records import State, Trial
+from cnnsearch.review.time_left import Pace, seconds_left
 from cnnsearch.study.following import Coordinator, Points, Snapshot
 
 _OPEN = (State.RUNNING, State.KILLED)
@@ -167,43 +168,16 @@ def _rates(snapshot: Snapshot, running: Sequence[Running], waiting: int, now: fl
     each = epochs_of_report(snapshot.config)
     epochs = sum(trial.facts.get("fold_epochs", trial.epochs) for trial, _ in ended)
     epochs += each * sum(one.done for one in running)
-    left = _left([trial.seconds or 0.0 for trial, _ in ended], running, waiting, elapsed)
+    took = [trial.seconds or 0.0 for trial, _ in ended]
+    paces = [Pace(one.seconds, one.done, one.of) for one in running]
+    # How many ran at a time, on average, the time that passes between trials included.
+    at_once = (sum(took) + sum(pace.seconds for pace in paces)) / elapsed
+    left = seconds_left(took, paces, waiting, at_once)
     return Rates(
         60 * len(ended) / elapsed if ended else None,
         epochs / elapsed if epochs else None,
         left if snapshot.held else None,
     )
-
-
-def _left(
-    ended: Sequence[float], running: Sequence[Running], waiting: int, elapsed: float
-) -> float | None:
-    """Seconds to the end of a search; None before there is anything to judge by.
-
-    The mean is over trials that have ended and over those that run, which are taken to go on at
-    their pace to their last epoch: without them a search whose first trials diverge at once would
-    seem to be over soon.
-
-    Args:
-        ended: seconds that each took.
-        waiting: trials that have not begun.
-        elapsed: since the search was started.
-    """
-    paces = [one.seconds * one.of / one.done for one in running if one.done]
-    known = [*ended, *paces]
-    if not known:
-        return None
-    mean = sum(known) / len(known)
-    rests = [
-        max(0.0, (one.seconds * one.of / one.done if one.done else mean) - one.seconds)
-        for one in running
-    ]
-    # How many ran at a time, on average, the time that passes between trials included.
-    at_once = (sum(ended) + sum(one.seconds for one in running)) / elapsed
-    if not at_once:
-        return None
-    # Not shorter than the longest that runs, however many workers are idle beside it.
-    return max([(max(0, waiting) * mean + sum(rests)) / at_once, *rests])
 
 
 def epochs_of_report(config: Mapping[str, object]) -> int:
