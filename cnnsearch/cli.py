@@ -140,7 +140,7 @@ def _answer(words: list[str]) -> int:
         error.show()
         return 2
     except click.ClickException as error:
-        click.echo(_line(_usage(error, words)), err=True)
+        _tell(_usage(error, words))
         return 2
     except (click.exceptions.Abort, EOFError, KeyboardInterrupt):
         click.echo(err=True)  # ends the line that shows ^C
@@ -148,14 +148,14 @@ def _answer(words: list[str]) -> int:
     except CnnsearchError as error:
         if os.environ.get("CNNSEARCH_DEBUG") == "1":
             traceback.print_exc()
-        click.echo(_line(str(error)), err=True)
+        _tell(str(error))
         return error.exit_code
     return result if isinstance(result, int) else 0
 
 
 def _name_too_long(error: OSError) -> int:
     """Of a path that the user wrote, wherever it was looked at first; its exit code."""
-    click.echo(_line(f"{str(error.filename)[:60]}...: {error.strerror}. Shorten it."), err=True)
+    _tell(f"{str(error.filename)[:60]}...: {error.strerror}. Shorten it.")
     return 2
 
 
@@ -193,7 +193,9 @@ def _near_option(error: click.NoSuchOption) -> str:
     return f" Did you mean {names[near[0]]}?" if near else ""
 
 
-def _line(text: str) -> str:
-    from cnnsearch.render.text import clean
+def _tell(text: str) -> None:
+    """The lines of an error: one for each mistake, on a terminal broken between words."""
+    from cnnsearch.render.talk import say
 
-    return "\n".join(clean(line) for line in text.splitlines())
+    for line in text.splitlines():
+        say(line)

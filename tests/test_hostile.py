@@ -449,7 +449,9 @@ def risks(source: str) -> list[str]:
     "module", sorted(Path(cnnsearch.__file__).parent.rglob("*.py")), ids=lambda path: path.stem
 )
 def test_nothing_runs_what_it_reads(module: Path) -> None:
-    assert risks(module.read_text(encoding="utf-8")) == []
+    """But for the files that a config names as the user's own."""
+    own = module == Path(cnnsearch.__file__).parent / "own.py"
+    assert sorted(risks(module.read_text(encoding="utf-8"))) == ["compile", "exec"] * own
 
 
 @pytest.mark.parametrize(
