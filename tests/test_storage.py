@@ -39,6 +39,7 @@ from cnnsearch.study.waiting import waiting_files
 from tests.builders import digits_config, write_digits
 from tests.servers import Server
 from tests.test_search import FINGERPRINT
+from tests.waiting import until
 
 Capture = pytest.CaptureFixture[str]
 
@@ -292,6 +293,22 @@ def interrupted_search(
     finally:
         study.release()
     return events
+
+
+def test_a_storage_that_is_gone_while_nothing_is_written(
+    passing: tuple[str, Callable[[], None], Callable[[], None]],
+) -> None:
+    """Whatever is asked of it first: here, whether there are requests."""
+    storage, go, back = passing
+    study, _ = begun(storage, digits_config())
+    try:
+        go()
+        study.apply_requests(0.0)
+        assert study.gone is not None
+        back()
+        until(lambda: study.apply_requests(0.0) or study.gone is None, "the storage")
+    finally:
+        study.release()
 
 
 def test_results_wait_for_a_storage_that_is_gone(

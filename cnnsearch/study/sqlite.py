@@ -108,7 +108,10 @@ class Sqlite:
         with engine.connect() as connection:
             raw = connection.connection.dbapi_connection
             assert isinstance(raw, sqlite3.Connection)
-            return int(raw.execute("PRAGMA data_version").fetchone()[0])
+            try:
+                return int(raw.execute("PRAGMA data_version").fetchone()[0])
+            except sqlite3.OperationalError as error:  # as SQLAlchemy tells of a locked file
+                raise sqlalchemy.exc.OperationalError("data_version", None, error) from error
 
     def _check_kind(self) -> None:
         if self.path.is_dir():
