@@ -306,7 +306,12 @@ def test_a_storage_that_is_gone_while_nothing_is_written(
         study.apply_requests(0.0)
         assert study.gone is not None
         back()
-        until(lambda: study.apply_requests(0.0) or study.gone is None, "the storage")
+
+        def is_back() -> bool:
+            study.apply_requests(0.0)
+            return study.gone is None
+
+        until(is_back, "the storage")
     finally:
         study.release()
 
