@@ -29,7 +29,7 @@ FLOORS = [
     ["train"],
     ["probe"],
     ["model", "data", "losses", "process"],
-    ["guard", "optimizer", "precision", "checkpoint", "study"],
+    ["guard", "optimizer", "precision", "checkpoint", "study", "exports"],
     ["plot", "report"],
     ["render"],
     ["review"],
