@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from cnnsearch import __version__
+from cnnsearch.commands.export_model import to_model
 from cnnsearch.commands.exporting import is_study, to_mlflow, to_tensorboard, trials_of
 from cnnsearch.commands.options import storage_option
 from cnnsearch.commands.references import (
@@ -24,7 +25,7 @@ from cnnsearch.render.table import Column, Table, csv_text
 from cnnsearch.render.text import measure
 from cnnsearch.render.trials import OF_EPOCH, all_columns, objective, trials_table
 
-_WITHOUT_FILE = ("--tensorboard", "--mlflow")
+_WITHOUT_FILE = ("--tensorboard", "--mlflow", "--model")
 
 
 @click.command("export")
@@ -37,6 +38,7 @@ _WITHOUT_FILE = ("--tensorboard", "--mlflow")
 )
 @click.option("--tensorboard", metavar="DIR", help="TensorBoard's files into DIR/STUDY.")
 @click.option("--mlflow", metavar="URI", help="Runs of MLflow; auto: $MLFLOW_TRACKING_URI.")
+@click.option("--model", metavar="FILE", help="TRIAL's network, trained: FILE.pt or FILE.onnx.")
 @click.option(
     "--all-attempts", is_flag=True, help="Of all trials: also attempts that were run again."
 )
@@ -49,12 +51,13 @@ def command(
     curves: bool,
     tensorboard: str | None,
     mlflow: str | None,
+    model: str | None,
     all_attempts: bool,
     storage: str,
 ) -> None:
-    """Write a trial as a config for `train`, or trials for other programs.
+    """Write a trial as a config, or trials for other programs.
 
-    Of the config the folder of images is written in full, so that it runs from any folder.
+    The config has the folder of images in full, so that it runs from any folder.
 
     --tensorboard writes a run a trial: its epochs as scalars, its hyperparameters, state, verdict
     and value (`objective`) for the page HPARAMS, and why it ended as a text. A second export
@@ -65,6 +68,10 @@ def command(
     A second export adds what is new and doubles nothing. It needs MLflow: pip install
     'cnnsearch[mlflow]'. A URI with a password goes into $MLFLOW_TRACKING_URI.
 
+    --model writes the network of a trial of a search with checkpoint: {keep: best}, and prints a
+    program that loads it and predicts. It takes images as they are, pixels 0..1. FILE.onnx needs
+    pip install 'cnnsearch[onnx]'.
+
     \b
     Examples:
       cnnsearch export digits best -o best.yaml
@@ -72,30 +79,37 @@ def command(
       cnnsearch export digits --curves
       cnnsearch export digits --tensorboard logs
       cnnsearch export digits --mlflow sqlite:///mlflow.db
+      cnnsearch export digits best --model best.onnx > predict.py
     """
-    forms = {
-        "--csv": as_csv, "--curves": curves, "--tensorboard": tensorboard, "--mlflow": mlflow
-    }  # fmt: skip
+    of_trials = {"--tensorboard": tensorboard, "--mlflow": mlflow, "--model": model}
+    forms = {"--csv": as_csv, "--curves": curves, **of_trials}
     form = _only_form(forms, target, force)
     if target is not None:
         _refuse_target(Path(target), force)
+    if model is not None:
+        to_model(storage, references, Path(model), force)
+        return
     if form is None:
         if all_attempts:
             raise InputError("--all-attempts is for CSV. Write --csv or --curves with it.")
         _write(_config_text(with_curve(storage, pick_one(storage, references))), target)
         return
-    if not is_study(references) and (as_csv or all_attempts):
-        option = "--csv" if as_csv else "--all-attempts"
-        raise InputError(
-            f"{option} is for all trials of one study. Write cnnsearch export STUDY {option}, "
-            'or choose trials: cnnsearch list STUDY --where "number in (3, 7)" --csv.'
-        )
+    _check_whole(references, "--csv" if as_csv else "--all-attempts" if all_attempts else None)
     if tensorboard is not None:
         to_tensorboard(storage, references, Path(tensorboard), all_attempts)
     elif mlflow is not None:
         to_mlflow(storage, references, mlflow, all_attempts)
     else:
         _write(_csv(storage, references, curves, all_attempts), target)
+
+
+def _check_whole(references: Sequence[str], option: str | None) -> None:
+    """Refuse an option that is for all trials of a study where some are named."""
+    if option is not None and not is_study(references):
+        raise InputError(
+            f"{option} is for all trials of one study. Write cnnsearch export STUDY {option}, "
+            'or choose trials: cnnsearch list STUDY --where "number in (3, 7)" --csv.'
+        )
 
 
 def _csv(storage: str, references: Sequence[str], curves: bool, all_attempts: bool) -> str:
@@ -111,7 +125,7 @@ def _only_form(forms: Mapping[str, object], target: str | None, force: bool) -> 
     if len(given) > 1:
         raise InputError(f"{' and '.join(given)} together. Write one of them.")
     form = given[0] if given else None
-    if form in _WITHOUT_FILE and (target is not None or force):
+    if form in _WITHOUT_FILE and (target is not None or (force and form != "--model")):
         option = "-o" if target is not None else "--force"
         raise InputError(f"{option}: {form} says where to write. Leave {option} out.")
     return form
