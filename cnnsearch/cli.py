@@ -35,6 +35,7 @@ VERBS = (
     "report",
     "diff",
     "export",
+    "dashboard",
     "tag",
     "note",
     "hide",
