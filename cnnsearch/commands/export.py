@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from cnnsearch import __version__
+from cnnsearch.commands.completing import files, folders
 from cnnsearch.commands.export_model import to_model
 from cnnsearch.commands.exporting import is_study, to_mlflow, to_tensorboard, trials_of
 from cnnsearch.commands.options import storage_option
@@ -30,15 +31,32 @@ _WITHOUT_FILE = ("--tensorboard", "--mlflow", "--model")
 
 @click.command("export")
 @references_argument("STUDY [TRIAL]")
-@click.option("-o", "--output", "target", metavar="FILE", help="Write to FILE instead of stdout.")
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    metavar="FILE",
+    shell_complete=files,
+    help="Write to FILE instead of stdout.",
+)
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 @click.option("--csv", "as_csv", is_flag=True, help="All trials of STUDY as CSV, a line a trial.")
 @click.option(
     "--curves", is_flag=True, help="Epochs as CSV, a line an epoch: of TRIAL, or of all trials."
 )
-@click.option("--tensorboard", metavar="DIR", help="TensorBoard's files into DIR/STUDY.")
+@click.option(
+    "--tensorboard",
+    metavar="DIR",
+    shell_complete=folders,
+    help="TensorBoard's files into DIR/STUDY.",
+)
 @click.option("--mlflow", metavar="URI", help="Runs of MLflow; auto: $MLFLOW_TRACKING_URI.")
-@click.option("--model", metavar="FILE", help="TRIAL's network, trained: FILE.pt or FILE.onnx.")
+@click.option(
+    "--model",
+    metavar="FILE",
+    shell_complete=files,
+    help="TRIAL's network, trained: FILE.pt or FILE.onnx.",
+)
 @click.option(
     "--all-attempts", is_flag=True, help="Of all trials: also attempts that were run again."
 )

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from cnnsearch.commands.completing import files
 from cnnsearch.errors import InputError
 
 _PASSWORD = re.compile(r"^[\w+]+://[^/?@]*:[^@]*@|[?&]\w*password=", re.ASCII)
@@ -33,6 +34,7 @@ def _without_password(context: click.Context, parameter: click.Parameter, storag
 storage_option = click.option(
     "--storage",
     callback=_without_password,
+    shell_complete=files,
     envvar="CNNSEARCH_STORAGE",
     default="cnnsearch.db",
     show_default=True,

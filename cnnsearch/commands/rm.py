@@ -6,12 +6,13 @@ import sys
 
 import click
 
+from cnnsearch.commands.completing import studies
 from cnnsearch.commands.options import storage_option
 from cnnsearch.errors import InputError, StudyBusyError
 
 
 @click.command("rm")
-@click.argument("study")
+@click.argument("study", shell_complete=studies)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @storage_option
 def command(study: str, yes: bool, storage: str) -> int:
