@@ -21,7 +21,7 @@ from cnnsearch.config import Config, from_plain
 from cnnsearch.data import load as load_images
 from cnnsearch.data import prepare
 from cnnsearch.errors import CnnsearchError, DataError, InputError
-from cnnsearch.model import Dropout, Maxout, build
+from cnnsearch.model import Dropout, Maxout, build, own
 from cnnsearch.model.activations import PReLU
 from cnnsearch.model.flatten import Flatten
 from cnnsearch.weights import read, save
@@ -64,7 +64,7 @@ class Network(nn.Module):
         self.config, self.shape, self.classes = dict(config), shape, classes
         self.register_buffer("mean", mean)
         self.register_buffer("factor", factor)
-        self.layers = build(from_plain(config).model, shape, len(classes))
+        self.layers = _layers(from_plain(config), shape, len(classes))
 
     def forward(self, images: Tensor) -> Tensor:
         """Scores [B, classes] of images [B, C, H, W]: floats 0..1, or uint8 0..255."""
@@ -73,6 +73,12 @@ class Network(nn.Module):
             pixels = pixels - self.mean
         scores: Tensor = self.layers(pixels * self.factor)
         return scores
+
+
+def _layers(config: Config, shape: tuple[int, int, int], classes: int) -> nn.Module:
+    if config.model.module is None:
+        return build(config.model, shape, classes)
+    return own.build(config.model, shape, classes, config.seed)
 
 
 @dataclass(frozen=True)
@@ -102,11 +108,13 @@ def of_trial(config: Config, weights: Path, fingerprint: str | None) -> Network:
         OSError: there are none, or they cannot be read.
     """
     state = read(weights)
-    images = load_images(config.data)
+    images = load_images(config.data, expected=fingerprint)
     if fingerprint not in (None, images.fingerprint):
         raise DataError("the images in data.root are others than when the study began.")
     data = prepare(images, config.data, torch.device("cpu"))
     fitted = data.preprocessing
+    if config.own_names():
+        config = config.with_whole_paths()
     network = Network(config.plain(), data.shape, images.classes, fitted.mean, fitted.factor)
     _fill(network.layers, state, weights)
     return network.eval()
@@ -133,13 +141,16 @@ def write(network: Network, file: Path, origin: Origin) -> None:
     save(content, file)
 
 
-def load(file: str | Path) -> Network:
+def load(file: str | Path, run_own: bool = False) -> Network:
     """Load a network that `cnnsearch export --model` wrote, on the CPU, for evaluation.
 
-    No code is run that the file holds.
+    The file holds no code. One of a network of the user's own names the file of its code.
+
+    Args:
+        run_own: execute the files of code that it names; only for a file that you trust.
 
     Raises:
-        InputError: it is something else, or damaged.
+        InputError: it is something else, or damaged, or names files of code.
         OSError: it cannot be read.
     """
     path = Path(file)
@@ -147,16 +158,25 @@ def load(file: str | Path) -> Network:
     if content.get("format") != FORMAT:
         raise InputError(f"{path}: is no network of cnnsearch {__version__}, or of another format.")
     try:
+        config = json.loads(content["config"])
+        named = from_plain(config, str(path)).own_names()
+        if named and not run_own:
+            raise InputError(f"{path}: needs the code of {', '.join(named)}. Where you trust it, "
+                             "write load(FILE, run_own=True).")  # fmt: skip
         channels, height, width = content["shape"]
         network = Network(
-            json.loads(content["config"]),
+            config,
             (channels, height, width),
             tuple(content["classes"]),
             content["mean"],
             content["factor"],
         )
         state = content["state"]
-    except (KeyError, TypeError, ValueError, CnnsearchError) as error:
+    except CnnsearchError as error:
+        raise InputError(
+            f"{path}: {error}" if str(path) not in str(error) else str(error)
+        ) from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: is damaged: {error}") from error
     _fill(network.layers, state, path)
     return network.eval()
@@ -177,6 +197,7 @@ def write_onnx(network: Network, file: Path, origin: Origin) -> None:
     Its metadata hold the classes' names (JSON) and the trial.
 
     Raises:
+        CnnsearchError: torch cannot write this network so.
         OSError: it cannot be written.
     """
     import logging
@@ -184,15 +205,30 @@ def write_onnx(network: Network, file: Path, origin: Origin) -> None:
 
     import onnx
 
-    images = torch.rand(2, *network.shape)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), _legacy_flags():
         # Of torch's exporter about itself.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
-        program = torch.onnx.export(
-            plain(network),
-            (images,),
+        program = _program(plain(network))
+    assert program is not None
+    model = program.model_proto
+    told = {"classes": json.dumps(network.classes), "trial": origin.trial, "cnnsearch": __version__}
+    onnx.helper.set_model_props(model, told)
+    with drafts.replacing(file) as written:
+        written.write(model.SerializeToString())
+
+
+def _program(network: Network) -> Any:
+    """torch's own form of an ONNX file.
+
+    Raises:
+        CnnsearchError: a network of the user's own that torch cannot follow.
+    """
+    try:
+        return torch.onnx.export(
+            network,
+            (torch.rand(2, *network.shape),),
             dynamo=True,
             verbose=False,
             input_names=[INPUT],
@@ -200,12 +236,10 @@ def write_onnx(network: Network, file: Path, origin: Origin) -> None:
             dynamic_shapes={"images": {0: torch.export.Dim("N", min=1)}},
             opset_version=_OPSET,
         )
-    assert program is not None
-    model = program.model_proto
-    told = {"classes": json.dumps(network.classes), "trial": origin.trial, "cnnsearch": __version__}
-    onnx.helper.set_model_props(model, told)
-    with drafts.replacing(file) as written:
-        written.write(model.SerializeToString())
+    except torch.onnx.errors.OnnxExporterError as error:
+        cause = error.__cause__ or error
+        said = str(cause).strip().splitlines() or [type(cause).__name__]
+        raise CnnsearchError(f"torch cannot write this network as ONNX: {said[0]}") from error
 
 
 @contextmanager
@@ -227,6 +261,8 @@ def _legacy_flags() -> Iterator[None]:
 
 def plain(network: Network) -> Network:
     """The same function without gradients of our own, which no other program knows."""
+    if from_plain(network.config).model.module is not None:
+        return network  # of the user's own: its layers are as they are
     found = Network(network.config, network.shape, network.classes, network.mean, network.factor)
     layers = network.layers.named_children()
     found.layers = nn.Sequential(OrderedDict((name, _plain(layer)) for name, layer in layers))

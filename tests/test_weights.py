@@ -343,6 +343,50 @@ class TestSearch:
         assert "pip install 'cnnsearch[onnx]'" in capsys.readouterr().err
 
 
+NET = """
+import pathlib
+import torch.nn as nn
+
+def net(shape, classes):
+    pathlib.Path("executed").touch()
+    size = shape[0] * shape[1] * shape[2]
+    return nn.Sequential(nn.Flatten(), nn.Linear(size, 8), nn.ReLU(), nn.Linear(8, classes))
+"""
+
+
+class TestOwnNetworks:
+    """The code of the user's own networks stays in its file."""
+
+    @pytest.fixture
+    def ran(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "net.py").write_text(NET)
+        path = write_digits(
+            tmp_path, model="model: {module: net.py:net}", search="search: {trials: 1}"
+        )
+        lines = [line for line in path.read_text().splitlines() if not line.startswith("  ")]
+        path.write_text("\n".join([*lines, "  lr: [0.1]", "checkpoint: {keep: last}\n"]))
+        assert cli.run(["run", "digits.yaml", "-j", "0"]) == 0
+        return tmp_path
+
+    def test_they_are_executed_where_that_is_said(self, ran: Path) -> None:
+        for name in ("best.pt", "best.onnx"):
+            assert cli.run(["export", "digits", "best", "--model", name]) == 0
+        (ran / "executed").unlink()
+        with pytest.raises(InputError, match=r"best\.pt: needs the code of .*net\.py:net"):
+            exported.load("best.pt")
+        assert not (ran / "executed").exists()
+        network = exported.load("best.pt", run_own=True)
+        images = torch.rand(3, 1, 8, 8)
+        [found] = onnxruntime.InferenceSession("best.onnx").run(None, {"images": images.numpy()})
+        np.testing.assert_allclose(found, scores(network, images).numpy(), atol=1e-4)
+
+    def test_code_that_has_changed(self, ran: Path, capsys: Capture) -> None:
+        (ran / "net.py").write_text(NET.replace("ReLU", "Tanh"))
+        assert cli.run(["export", "digits", "best", "--model", "best.pt"]) == 2
+        assert "net.py has changed since" in capsys.readouterr().err
+
+
 class TestConfig:
     def notes(self, tmp_path: Path, *lines: str, **replacements: str) -> list[str]:
         path = write_digits(tmp_path, **replacements)

@@ -93,8 +93,8 @@ def _trials(context: click.Context, study: str) -> list[str]:
     from cnnsearch.study import read
 
     storage = _storage(context)
-    numbers = read.trial_numbers(storage, read.resolve(storage, study))
-    return [*_TRIALS, *map(str, numbers)] if numbers else []
+    found = read.trials(storage, read.resolve(storage, study))
+    return [*_TRIALS, *(str(trial.number) for trial in found)] if found else []
 
 
 def _references(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -20,7 +20,7 @@ import torch
 
 from cnnsearch import exported
 
-model = exported.load({file!r})
+model = exported.load({file!r}{own})
 images = torch.rand(8, {shape})  # [N, C, H, W], pixels 0..1, or uint8 0..255
 with torch.inference_mode():
     scores = model(images)
@@ -48,6 +48,7 @@ def to_model(storage: str, references: Sequence[str], file: Path, force: bool) -
         _check_onnx()
     picked = with_curve(storage, pick_one(storage, references))
     weights, config = _weights(picked), config_of(picked)
+    _check_code(picked, config)
     from cnnsearch import exported
     from cnnsearch.study import attributes, read
 
@@ -69,7 +70,8 @@ def to_model(storage: str, references: Sequence[str], file: Path, force: bool) -
     from cnnsearch.render import output
 
     shape = ", ".join(map(str, network.shape))
-    output.write_raw(_PROGRAMS[file.suffix].format(file=str(file), shape=shape))
+    own = ", run_own=True" if config.own_names() else ""
+    output.write_raw(_PROGRAMS[file.suffix].format(file=str(file), shape=shape, own=own))
 
 
 def _check_target(file: Path, force: bool) -> None:
@@ -122,6 +124,20 @@ def _weights(picked: Picked) -> Path:
         )
     _check_same(config, file, label)
     return file
+
+
+def _check_code(picked: Picked, config: Config) -> None:
+    """That files of the user's own are as they were when the trial ran.
+
+    Raises:
+        InputError: one has changed, or cannot be read.
+    """
+    from cnnsearch.own import digests
+
+    then = picked.trial.facts.get("environment") or {}
+    for file, digest in digests(config.own_names()).items():
+        if then.get(file, digest) != digest:
+            raise InputError(f"{picked.label}: {file} has changed since: its weights may not fit.")
 
 
 def _check_same(config: Config, file: Path, label: str) -> None:

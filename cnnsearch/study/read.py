@@ -121,16 +121,6 @@ def trials(storage: str, name: str) -> list[Trial]:
         return _trials(storage, name, connection)
 
 
-def trial_numbers(storage: str, name: str) -> list[int]:
-    """Numbers of all attempts of a study."""
-    question = sqlalchemy.text(
-        "SELECT t.number FROM trials t JOIN studies s ON s.study_id = t.study_id"
-        " WHERE s.study_name = :name ORDER BY t.number"
-    )
-    with _connection(storage) as connection:
-        return list(connection.execute(question, {"name": name}).scalars()) if connection else []
-
-
 def trial(storage: str, name: str, number: int) -> Trial:
     """One trial with its curve and its probes.
 
