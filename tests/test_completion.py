@@ -72,6 +72,7 @@ TRIALS = ["best", "last", "0", "1", "2", "3", "4", "5", "6"]
         ("cnnsearch stop ", ["digits", "mnist"]),
         ("cnnsearch stop mnist ", ["best", "last", "0"]),
         ("cnnsearch list m", ["mnist"]),
+        ("cnnsearch report digits m", ["mnist"]),
         ("cnnsearch rm ", ["digits", "mnist"]),
         ("cnnsearch run ", ["digits.yaml"]),
         ("cnnsearch run configs/", ["configs/mnist.yml"]),
