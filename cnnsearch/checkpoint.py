@@ -101,7 +101,10 @@ class Checkpoints:
 
     def due(self, epoch: int, epochs: int) -> bool:
         """Whether one is to be kept after an epoch of so many."""
-        return epoch % self._plan.every == 0 if epoch < epochs else self._plan.after_last
+        every = self._plan.every
+        if every is None:
+            return False
+        return epoch % every == 0 if epoch < epochs else self._plan.after_last
 
     def keep(self, curve: Sequence[EpochResult], state: Mapping[str, Any]) -> None:
         """Write one in the place of the one before; where it cannot be written that one stays.

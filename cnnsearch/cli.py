@@ -35,6 +35,7 @@ VERBS = (
     "report",
     "diff",
     "export",
+    "dashboard",
     "tag",
     "note",
     "hide",
@@ -43,6 +44,7 @@ VERBS = (
     "rm",
     "choices",
     "schema",
+    "completion",
     "doctor",
 )
 # Writing fails so where a disk or a quota is full, or a device is broken.
@@ -73,7 +75,8 @@ class _Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in VERBS and not args[0].startswith("-"):
+        wrong = bool(args) and args[0] not in VERBS and not args[0].startswith("-")
+        if wrong and not ctx.resilient_parsing:  # a shell that completes is told nothing
             from difflib import get_close_matches
 
             near = get_close_matches(args[0], VERBS, 1)

@@ -11,8 +11,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from cnnsearch import ranking
-from cnnsearch.records import Checkpointing, Outcome, Start, State, Trial
+from cnnsearch.config.sections import Checkpoint
+from cnnsearch.records import Checkpointing, KeptWeights, Outcome, Start, State, Trial
 from cnnsearch.study.location import study_folder, trial_folder
+
+WEIGHTS = "weights.pt"
+"""Of a trial, in its folder."""
+_ERRORS = {
+    "checkpoint_error": "a checkpoint cannot be written ({}): training goes on without it",
+    "weights_error": "the weights of a trial cannot be kept ({}): the search goes on without them",
+}
 
 
 def partial(study: str, number: int) -> Path:
@@ -51,17 +59,22 @@ def settle_all(study: str) -> None:
 class KeptCheckpoints:
     """Which checkpoints of a search are kept, and for how long: until their point has a result.
 
+    And which weights, which stay.
+
     Args:
         study: its name.
-        every: epochs between those of a trial; None: none are kept, and none used.
+        section: of its config.
+        objective: what it compares.
     """
 
-    def __init__(self, study: str, every: int | None) -> None:
+    def __init__(self, study: str, section: Checkpoint, objective: str) -> None:
         self._study = study
-        self._every = every
+        self._every = section.every
+        self._keep = section.keep
+        self._objective = objective
         self._killed: dict[str, list[int]] = {}
-        self._error: str | None = None
-        self._told = False
+        self._errors: dict[str, str] = {}
+        self._told: set[str] = set()
 
     def find(self, attempts: Sequence[Trial]) -> None:
         """Find those that earlier runs of the search left, and delete those without a use.
@@ -84,16 +97,25 @@ class KeptCheckpoints:
             number: of the trial.
             folds: of the trial; `fold` counts from 0.
         """
-        if self._every is None:
+        weights = self._weights(number) if folds == 1 else None
+        if self._every is None and weights is None:
             return None
         name = "checkpoint.pt" if folds == 1 else f"checkpoint-fold{fold + 1}.pt"
-        earlier = [trial_folder(self._study, k) / name for k in self._killed.get(start.key, ())]
+        before = self._killed.get(start.key, ()) if self._every is not None else ()
+        earlier = [trial_folder(self._study, k) / name for k in before]
         return Checkpointing(
             self._every,
             str(partial(self._study, number) / name),
             tuple(map(str, reversed(earlier))),
             after_last=folds > 1,
+            weights=weights,
         )
+
+    def _weights(self, number: int) -> KeptWeights | None:
+        if self._keep == "none":
+            return None
+        file = partial(self._study, number) / WEIGHTS
+        return KeptWeights(str(file), self._objective if self._keep == "best" else None)
 
     def ended(self, start: Start, number: int, outcome: Outcome, stored: bool) -> None:
         """Take note of how an attempt ended, whose folder has its name by now.
@@ -101,7 +123,9 @@ class KeptCheckpoints:
         Where its point has a result, its checkpoints and those of its earlier attempts go; where
         the result waits to be stored, the next run deletes them.
         """
-        self._error = self._error or outcome.facts.get("checkpoint_error")
+        for name in _ERRORS:
+            if name in outcome.facts:
+                self._errors.setdefault(name, outcome.facts[name])
         if outcome.state is State.KILLED:
             self._killed.setdefault(start.key, []).append(number)
             return
@@ -111,11 +135,10 @@ class KeptCheckpoints:
             remove(trial_folder(self._study, k))
 
     def notices(self) -> Iterable[str]:
-        """What the user should know, once: a trial could not write its checkpoint."""
-        if self._error is None or self._told:
-            return []
-        self._told = True
-        return [f"a checkpoint cannot be written ({self._error}): training goes on without it"]
+        """What the user should know, once: a checkpoint, or weights, could not be written."""
+        new = [name for name in self._errors if name not in self._told]
+        self._told.update(new)
+        return [_ERRORS[name].format(self._errors[name]) for name in new]
 
 
 def remove_all(study: str) -> None:
@@ -125,7 +148,8 @@ def remove_all(study: str) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Delete the checkpoints in a folder, and what a dying process left of one."""
-    for file in folder.glob("checkpoint*.pt*"):
-        with suppress(OSError):
-            file.unlink()
+    """Delete the checkpoints in a folder, and what a dying process left of one, or of weights."""
+    for pattern in ("checkpoint*.pt*", f"{WEIGHTS}.*.partial"):
+        for file in folder.glob(pattern):
+            with suppress(OSError):
+                file.unlink()

@@ -171,7 +171,8 @@ class Outcome:
             `fold_deviation`, and `fold` (from 1) where one of them ended the trial; for a failed
             trial `error`, `where` (file:line) and `traceback`. Of an attempt that went on from a
             checkpoint `continued_after`, its epoch, and `earlier_seconds`, the time of the epochs
-            up to it; `checkpoint_error` where one could not be written.
+            up to it; `checkpoint_error` where one could not be written,
+            `weights_epoch` where its weights are kept, and `weights_error` where they cannot be.
         seconds: wall time of the attempt, without the start of its worker, and that of the epochs
             which it took over from an earlier one; None where the attempt was ended from outside.
     """
@@ -202,21 +203,36 @@ CHECKPOINT_LINE = "checkpoint: "
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpointing:
-    """How a task keeps what a later attempt can go on from.
+class KeptWeights:
+    """The weights that a task leaves where it trains to its last epoch.
 
     Args:
-        every: epochs between checkpoints.
+        file: where.
+        objective: of the epoch where this is best; None: of the last epoch.
+    """
+
+    file: str
+    objective: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpointing:
+    """How a task keeps what a later attempt can go on from, and its weights.
+
+    Args:
+        every: epochs between checkpoints; None: none are kept.
         file: where it keeps its own; there is one at a time.
         earlier: where earlier attempts of its point kept theirs, if they came so far; the latest
             attempt first. They are read only.
         after_last: keep one after the last epoch too: of a fold, as the trial goes on after it.
+        weights: None: none are left.
     """
 
-    every: int
+    every: int | None
     file: str
     earlier: tuple[str, ...] = ()
     after_last: bool = False
+    weights: KeptWeights | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +247,7 @@ class Task:
         waits: pause after each epoch until the coordinator says whether to go on (pruners).
         fingerprint: of the images that the study was started with; None takes what is there.
         fold: of several folds that which is validated on, from 0.
-        checkpoints: None: none are kept, and none read.
+        checkpoints: None: nothing is kept, and nothing read.
     """
 
     number: int

@@ -27,6 +27,7 @@ from cnnsearch.probe import Prober
 from cnnsearch.process import settle
 from cnnsearch.records import Checkpointing, EpochResult, Outcome, Prepared, State
 from cnnsearch.train import Progress, evaluate, train
+from cnnsearch.weights import Weights
 
 INIT_IMAGES = 256
 """Images that init schemes may look at."""
@@ -183,7 +184,8 @@ def _trial(
         else:
             told = identity(config, begun.environment, training.fold)
             kept = Checkpoints(training.checkpoints, told)
-            yield from _kept(one, data, kept, facts)
+            weights = Weights(training.checkpoints.weights, one.model)
+            yield from _kept(one, data, kept, weights, facts)
     finally:
         facts["first_loss"] = one.guard.first_loss
     if tests is not None:
@@ -195,24 +197,31 @@ def _trial(
 
 
 def _kept(
-    one: Member, data: TrialData, kept: Checkpoints, facts: dict[str, Any]
+    one: Member, data: TrialData, kept: Checkpoints, weights: Weights, facts: dict[str, Any]
 ) -> Iterator[EpochResult]:
-    """Train with checkpoints: the epochs of an earlier attempt come first, as it told them."""
+    """Train with checkpoints: the epochs of an earlier attempt come first, as it told them.
+
+    At the end its weights are written, where they are to be kept.
+    """
     progress = Progress(one.model, one.section, one.guard, one.generator)
-    curve = _taken_over(progress, kept, facts)
+    curve = _taken_over(progress, kept, weights, facts)
     yield from curve
     for result in train(
         one.model, data, one.section, one.guard, one.generator, one.prober, progress
     ):
         curve.append(result)
+        weights.look(result)
         # Before it is told, so that an epoch which the coordinator knows of is not trained again.
         if kept.due(result.epoch, one.section.epochs):
-            kept.keep(curve, progress.state())
+            kept.keep(curve, progress.state() | weights.state())
             facts |= {} if kept.error is None else {"checkpoint_error": kept.error}
         yield result
+    facts |= weights.write(progress.epoch)
 
 
-def _taken_over(progress: Progress, kept: Checkpoints, facts: dict[str, Any]) -> list[EpochResult]:
+def _taken_over(
+    progress: Progress, kept: Checkpoints, weights: Weights, facts: dict[str, Any]
+) -> list[EpochResult]:
     """Go on from the latest checkpoint that fits, if there is any; the epochs before it."""
     for file, found in kept.earlier():
         try:
@@ -221,6 +230,7 @@ def _taken_over(progress: Progress, kept: Checkpoints, facts: dict[str, Any]) ->
             log(f"{file} is not used: it does not fit the network")
             continue
         log(f"continues after epoch {progress.epoch}, from {file}")
+        weights.restore(found.state, found.curve)
         facts["continued_after"] = progress.epoch
         facts["earlier_seconds"] = math.fsum(result.seconds for result in found.curve)
         return list(found.curve)

@@ -81,10 +81,10 @@ class Coordinator:
         # By task the first task of its submission: a group keeps one worker busy.
         self._submission: dict[int, int] = {}
         self._commit = commit(Path.cwd())
-        self._kept = KeptCheckpoints(study.name, config.checkpoint.every)
+        self._kept = KeptCheckpoints(study.name, config.checkpoint, config.search.objective)
         self._attempts = Attempts(deque(), 0)  # until `run`
         self._stopped = self._stopped_now = False
-        single = config.data.folds > 1 or config.checkpoint.every is not None or self._sequential
+        single = config.data.folds > 1 or config.checkpoint.keeps or self._sequential
         self._fused = 1 if single else limits.fused
 
     def run(self, waiting: deque[Start]) -> Iterator[Event]:

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -20,7 +21,15 @@ from cnnsearch.executors.cluster import Cluster
 from cnnsearch.executors.inline import InlineExecutor
 from cnnsearch.executors.local import LocalExecutor
 from cnnsearch.executors.ray import RayExecutor
-from cnnsearch.records import EpochResult, Outcome, Prepared, State, Task
+from cnnsearch.records import (
+    Checkpointing,
+    EpochResult,
+    KeptWeights,
+    Outcome,
+    Prepared,
+    State,
+    Task,
+)
 from tests.builders import digits_config
 from tests.clusters import on_ray
 from tests.waiting import until
@@ -100,6 +109,21 @@ class TestContract:
         assert [isinstance(e, EpochResult) and e.epoch for e in epochs] == [1, 2, 3]
         assert isinstance(last, Outcome)
         assert last.state is State.COMPLETE
+
+    def test_weights_come_before_the_outcome(self, executor: Executor, tmp_path: Path) -> None:
+        """Wherever the trial ran; of two tasks each has its own."""
+        held = []
+        for number in (0, 1):
+            one = task(tmp_path, number, epochs=3)
+            file = Path(one.folder) / "weights.pt"
+            kept = KeptWeights(str(file), "val_loss")
+            plan = Checkpointing(None, f"{one.folder}/checkpoint.pt", weights=kept)
+            submit(executor, replace(one, checkpoints=plan))
+            outcome = drain(executor)[-1].content
+            assert isinstance(outcome, Outcome)
+            assert outcome.facts["weights_epoch"] in (1, 2, 3)
+            held.append(file.read_bytes())
+        assert held[0] != held[1]
 
     def test_a_second_task_follows(self, executor: Executor, tmp_path: Path) -> None:
         for number in (0, 1):

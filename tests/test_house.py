@@ -26,10 +26,10 @@ FLOORS = [
     ["group"],
     ["runner"],
     ["fused"],
-    ["train"],
+    ["train", "exported"],
     ["probe"],
     ["model", "data", "losses", "process"],
-    ["guard", "optimizer", "precision", "checkpoint", "study"],
+    ["guard", "optimizer", "precision", "checkpoint", "weights", "study", "exports"],
     ["plot", "report"],
     ["render"],
     ["review"],
@@ -41,7 +41,7 @@ FLOORS = [
 ]
 BESIDE = {("", "running")}  # what `from cnnsearch import ...` gives, loaded when asked for
 TRAINING = {"runner", "train", "probe", "model", "data", "losses", "process", "guard", "optimizer"}
-TRAINING |= {"precision", "fused", "group", "checkpoint"}
+TRAINING |= {"precision", "fused", "group", "checkpoint", "weights", "exported"}
 TORCH = {"torch", "torchvision"}
 
 

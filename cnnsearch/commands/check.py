@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnnsearch.commands.completing import configs
 from cnnsearch.commands.options import json_option, set_option
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _SAMPLED = 40
 
 
 @click.command("check")
-@click.argument("file")
+@click.argument("file", shell_complete=configs)
 @click.option("-n", "--trials", type=int, metavar="TOTAL",
               help="As of run: number of trials in all.")  # fmt: skip
 @click.option("-j", "--jobs", type=click.IntRange(min=0), metavar="N",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnsearch import ranking
+from cnnsearch.commands.completing import studies
 from cnnsearch.commands.options import json_option, storage_option
 from cnnsearch.commands.references import study as read_study
 from cnnsearch.records import State, StudySummary, Trial
@@ -47,7 +48,7 @@ class _Review:
 
 
 @click.command("diagnose")
-@click.argument("study")
+@click.argument("study", shell_complete=studies)
 @json_option
 @storage_option
 def command(study: str, as_json: bool, storage: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from cnnsearch.commands.completing import configs_or_references
 from cnnsearch.commands.options import storage_option
 from cnnsearch.commands.references import Studies, config_of, pick_one, with_curve
 from cnnsearch.errors import InputError
@@ -19,8 +20,8 @@ from cnnsearch.render.talk import say
 
 
 @click.command("diff")
-@click.argument("first", metavar="A")
-@click.argument("second", metavar="B")
+@click.argument("first", metavar="A", shell_complete=configs_or_references)
+@click.argument("second", metavar="B", shell_complete=configs_or_references)
 @storage_option
 def command(first: str, second: str, storage: str) -> None:
     """Show the diff of two configs, and of what two trials ran on.

@@ -1,22 +1,22 @@
-"""`cnnsearch export`: a trial as a config file, or all trials as CSV."""
+"""`cnnsearch export`: a trial as a config file, or trials in the forms of other programs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from cnnsearch import __version__, ranking
+from cnnsearch import __version__
+from cnnsearch.commands.completing import files, folders
+from cnnsearch.commands.export_model import to_model
+from cnnsearch.commands.exporting import is_study, to_mlflow, to_tensorboard, trials_of
 from cnnsearch.commands.options import storage_option
 from cnnsearch.commands.references import (
     Picked,
     config_of,
-    pick,
     pick_one,
     references_argument,
-    study,
     with_curve,
 )
 from cnnsearch.errors import InputError
@@ -26,19 +26,40 @@ from cnnsearch.render.table import Column, Table, csv_text
 from cnnsearch.render.text import measure
 from cnnsearch.render.trials import OF_EPOCH, all_columns, objective, trials_table
 
-if TYPE_CHECKING:
-    pass
+_WITHOUT_FILE = ("--tensorboard", "--mlflow", "--model")
 
 
 @click.command("export")
 @references_argument("STUDY [TRIAL]")
-@click.option("-o", "--output", "target", metavar="FILE", help="Write to FILE instead of stdout.")
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    metavar="FILE",
+    shell_complete=files,
+    help="Write to FILE instead of stdout.",
+)
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 @click.option("--csv", "as_csv", is_flag=True, help="All trials of STUDY as CSV, a line a trial.")
 @click.option(
     "--curves", is_flag=True, help="Epochs as CSV, a line an epoch: of TRIAL, or of all trials."
 )
-@click.option("--all-attempts", is_flag=True, help="CSV: also attempts that were run again.")
+@click.option(
+    "--tensorboard",
+    metavar="DIR",
+    shell_complete=folders,
+    help="TensorBoard's files into DIR/STUDY.",
+)
+@click.option("--mlflow", metavar="URI", help="Runs of MLflow; auto: $MLFLOW_TRACKING_URI.")
+@click.option(
+    "--model",
+    metavar="FILE",
+    shell_complete=files,
+    help="TRIAL's network, trained: FILE.pt or FILE.onnx.",
+)
+@click.option(
+    "--all-attempts", is_flag=True, help="Of all trials: also attempts that were run again."
+)
 @storage_option
 def command(
     references: tuple[str, ...],
@@ -46,40 +67,86 @@ def command(
     force: bool,
     as_csv: bool,
     curves: bool,
+    tensorboard: str | None,
+    mlflow: str | None,
+    model: str | None,
     all_attempts: bool,
     storage: str,
 ) -> None:
-    """Write a trial as a config for `train`, or a study as CSV.
+    """Write a trial as a config, or trials for other programs.
 
-    A folder of images is written in full, so that the config runs from any folder.
+    The config has the folder of images in full, so that it runs from any folder.
+
+    --tensorboard writes a run a trial: its epochs as scalars, its hyperparameters, state, verdict
+    and value (`objective`) for the page HPARAMS, and why it ended as a text. A second export
+    replaces the first. It needs TensorBoard: pip install 'cnnsearch[tensorboard]'.
+
+    --mlflow writes to sqlite:///FILE or a server (http://HOST:PORT): the experiment STUDY with a
+    run a trial below one of the study, its parameters, epochs, and state, verdict and seed as tags.
+    A second export adds what is new and doubles nothing. It needs MLflow: pip install
+    'cnnsearch[mlflow]'. A URI with a password goes into $MLFLOW_TRACKING_URI.
+
+    --model writes the network of a trial of a search with checkpoint: {keep: best}, and prints a
+    program that loads it and predicts. It takes images as they are, pixels 0..1. FILE.onnx needs
+    pip install 'cnnsearch[onnx]'.
 
     \b
     Examples:
       cnnsearch export digits best -o best.yaml
       cnnsearch export digits --csv -o digits.csv
       cnnsearch export digits --curves
+      cnnsearch export digits --tensorboard logs
+      cnnsearch export digits --mlflow sqlite:///mlflow.db
+      cnnsearch export digits best --model best.onnx > predict.py
     """
-    if as_csv and curves:
-        raise InputError("--csv and --curves together. Write one of them.")
+    of_trials = {"--tensorboard": tensorboard, "--mlflow": mlflow, "--model": model}
+    forms = {"--csv": as_csv, "--curves": curves, **of_trials}
+    form = _only_form(forms, target, force)
     if target is not None:
         _refuse_target(Path(target), force)
-    if not (as_csv or curves):
+    if model is not None:
+        to_model(storage, references, Path(model), force)
+        return
+    if form is None:
         if all_attempts:
             raise InputError("--all-attempts is for CSV. Write --csv or --curves with it.")
         _write(_config_text(with_curve(storage, pick_one(storage, references))), target)
         return
-    if not _is_study(references) and (as_csv or all_attempts):
-        option = "--csv" if as_csv else "--all-attempts"
+    _check_whole(references, "--csv" if as_csv else "--all-attempts" if all_attempts else None)
+    if tensorboard is not None:
+        to_tensorboard(storage, references, Path(tensorboard), all_attempts)
+    elif mlflow is not None:
+        to_mlflow(storage, references, mlflow, all_attempts)
+    else:
+        _write(_csv(storage, references, curves, all_attempts), target)
+
+
+def _check_whole(references: Sequence[str], option: str | None) -> None:
+    """Refuse an option that is for all trials of a study where some are named."""
+    if option is not None and not is_study(references):
         raise InputError(
             f"{option} is for all trials of one study. Write cnnsearch export STUDY {option}, "
             'or choose trials: cnnsearch list STUDY --where "number in (3, 7)" --csv.'
         )
-    summary, trials = _trials(storage, references, all_attempts)
+
+
+def _csv(storage: str, references: Sequence[str], curves: bool, all_attempts: bool) -> str:
+    summary, trials = trials_of(storage, references, all_attempts)
     if curves:
-        table = _curve_table(storage, summary, trials)
-    else:
-        table = trials_table(trials, all_columns(summary, trials))
-    _write(csv_text(table), target)
+        return csv_text(_curve_table(storage, summary, trials))
+    return csv_text(trials_table(trials, all_columns(summary, trials)))
+
+
+def _only_form(forms: Mapping[str, object], target: str | None, force: bool) -> str | None:
+    """The option that says what is written, or None; those without FILE take no -o."""
+    given = [name for name, wanted in forms.items() if wanted not in (None, False)]
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)} together. Write one of them.")
+    form = given[0] if given else None
+    if form in _WITHOUT_FILE and (target is not None or (force and form != "--model")):
+        option = "-o" if target is not None else "--force"
+        raise InputError(f"{option}: {form} says where to write. Leave {option} out.")
+    return form
 
 
 def _config_text(picked: Picked) -> str:
@@ -94,26 +161,6 @@ def _config_text(picked: Picked) -> str:
         f"Trial {trial.number} of study {picked.summary.name} ({trial.state}{value}), "
         f"exported by cnnsearch {__version__}.\nRun it again: cnnsearch train FILE",
     )
-
-
-def _is_study(references: Sequence[str]) -> bool:
-    """Whether a study is named alone."""
-    return len(references) == 1 and "/" not in references[0]
-
-
-def _trials(
-    storage: str, references: Sequence[str], all_attempts: bool
-) -> tuple[StudySummary, list[Trial]]:
-    """All trials of a study named alone, else the trials picked, which must be of one study."""
-    if _is_study(references):
-        summary, attempts = study(storage, references[0])
-        return summary, attempts if all_attempts else ranking.last_attempts(attempts)
-    picked = pick(storage, references)
-    if len({one.summary.name for one in picked}) > 1:
-        raise InputError(
-            "a CSV holds the trials of one study. Write cnnsearch export STUDY --curves."
-        )
-    return picked[0].summary, [one.trial for one in picked]
 
 
 def _curve_table(storage: str, summary: StudySummary, trials: Sequence[Trial]) -> Table:

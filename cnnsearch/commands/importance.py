@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnsearch.catalog import EVALUATORS, TARGETS
+from cnnsearch.commands.completing import studies
 from cnnsearch.commands.options import json_option, storage_option
 from cnnsearch.commands.references import study as read_study
 from cnnsearch.errors import InputError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command("importance")
-@click.argument("study")
+@click.argument("study", shell_complete=studies)
 @click.option(
     "--target",
     type=click.Choice(list(TARGETS)),

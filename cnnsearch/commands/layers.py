@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnnsearch.commands.completing import configs
 from cnnsearch.commands.options import json_option, set_option
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _BARS, _BESIDE = (64, 32, 16), 46
 
 
 @click.command("layers")
-@click.argument("file")
+@click.argument("file", shell_complete=configs)
 @click.option(
     "--noise",
     is_flag=False,

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from cnnsearch import ranking
+from cnnsearch.commands.completing import studies
 from cnnsearch.commands.options import json_option, storage_option
 from cnnsearch.commands.overview import list_chain, list_studies
 from cnnsearch.diagnose import OK
@@ -54,7 +55,7 @@ class _Wanted:
 
 
 @click.command("list")
-@click.argument("study", required=False)
+@click.argument("study", required=False, shell_complete=studies)
 @click.option(
     "--sort", metavar="NAME", help="Sort by a column; -NAME: falling. Default: best first."
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from cnnsearch.commands.completing import studies
 from cnnsearch.commands.options import json_option, set_option, storage_option
 from cnnsearch.errors import InputError
 from cnnsearch.render.talk import say
@@ -39,7 +40,7 @@ class _Next:
 
 
 @click.command("narrow")
-@click.argument("study", metavar="STUDY")
+@click.argument("study", metavar="STUDY", shell_complete=studies)
 @click.option("--top", metavar="SHARE", help="The best trials: 20% of the complete ones, or their "
               "number.  [default: 20%]")  # fmt: skip
 @click.option("--pad", type=click.FloatRange(min=0, max=10), metavar="SHARE",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from cnnsearch.commands.completing import references
 from cnnsearch.commands.marking import mark
 from cnnsearch.commands.options import storage_option
 from cnnsearch.commands.references import pick_one
@@ -16,7 +17,13 @@ LONGEST = 1000
 
 
 @click.command("note")
-@click.argument("words", nargs=-1, required=True, metavar="STUDY TRIAL [TEXT]")
+@click.argument(
+    "words",
+    nargs=-1,
+    required=True,
+    metavar="STUDY TRIAL [TEXT]",
+    shell_complete=references,
+)
 @click.option("--clear", is_flag=True, help="Delete the note.")
 @storage_option
 def command(words: tuple[str, ...], clear: bool, storage: str) -> None:

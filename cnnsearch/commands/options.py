@@ -9,15 +9,21 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from cnnsearch.commands.completing import files
 from cnnsearch.errors import InputError
 
 _PASSWORD = re.compile(r"^[\w+]+://[^/?@]*:[^@]*@|[?&]\w*password=", re.ASCII)
 
 
+def has_password(url: str) -> bool:
+    """Whether a URL holds one."""
+    return _PASSWORD.search(url) is not None
+
+
 def _without_password(context: click.Context, parameter: click.Parameter, storage: str) -> str:
     """Refuse a password among the words of the command: every process of the machine sees them."""
     given = context.get_parameter_source(parameter.name or "")
-    if given is ParameterSource.COMMANDLINE and _PASSWORD.search(storage):
+    if given is ParameterSource.COMMANDLINE and has_password(storage):
         raise InputError(
             "--storage: a password on the command line is seen by all who are on this machine. "
             "Put the URL into $CNNSEARCH_STORAGE, or only the password into ~/.pgpass."
@@ -28,6 +34,7 @@ def _without_password(context: click.Context, parameter: click.Parameter, storag
 storage_option = click.option(
     "--storage",
     callback=_without_password,
+    shell_complete=files,
     envvar="CNNSEARCH_STORAGE",
     default="cnnsearch.db",
     show_default=True,

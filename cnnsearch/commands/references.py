@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnnsearch.commands.completing import references as complete
 from cnnsearch.errors import InputError
 from cnnsearch.records import StudySummary, Trial
 
@@ -40,7 +41,9 @@ class Picked:
 
 def references_argument(metavar: str) -> Callable[[Any], Any]:
     """The argument of a verb that takes references: all words, for `pick`."""
-    return click.argument("references", nargs=-1, required=True, metavar=metavar)
+    return click.argument(
+        "references", nargs=-1, required=True, metavar=metavar, shell_complete=complete
+    )
 
 
 def study(storage: str, prefix: str) -> tuple[StudySummary, list[Trial]]:

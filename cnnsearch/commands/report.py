@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnnsearch.commands import completing
 from cnnsearch.commands.files import check_target
 from cnnsearch.commands.options import storage_option
 from cnnsearch.drafts import write_whole
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 
 @click.command("report")
-@click.argument("studies", nargs=-1, required=True, metavar="STUDY...")
+@click.argument(
+    "studies", nargs=-1, required=True, metavar="STUDY...", shell_complete=completing.studies
+)
 @click.option(
     "-o",
     "--output",

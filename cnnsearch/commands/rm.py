@@ -6,12 +6,13 @@ import sys
 
 import click
 
+from cnnsearch.commands.completing import studies
 from cnnsearch.commands.options import storage_option
 from cnnsearch.errors import InputError, StudyBusyError
 
 
 @click.command("rm")
-@click.argument("study")
+@click.argument("study", shell_complete=studies)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @storage_option
 def command(study: str, yes: bool, storage: str) -> int:
@@ -38,7 +39,7 @@ def command(study: str, yes: bool, storage: str) -> int:
         if not click.confirm(f"Delete study {name} ({told})?", err=True):
             click.echo("Nothing was deleted.", err=True)
             return 0
-    from cnnsearch.folders import remove_all
+    from cnnsearch.folders import WEIGHTS, remove_all
     from cnnsearch.study import store
     from cnnsearch.study.location import study_folder
 
@@ -51,7 +52,9 @@ def command(study: str, yes: bool, storage: str) -> int:
     click.echo(f"Deleted study {name} ({told}).", err=True)
     folder = study_folder(name)
     if folder.is_dir():
-        click.echo(f"The logs of its trials stay in {folder}.", err=True)
+        weights = any(folder.glob(f"*/{WEIGHTS}"))
+        what = "logs and weights" if weights else "logs"
+        click.echo(f"The {what} of its trials stay in {folder}.", err=True)
     return 0
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnnsearch.commands.completing import configs
 from cnnsearch.commands.options import json_option, ray_options, set_option, storage_option
 from cnnsearch.render.talk import say
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("run")
-@click.argument("file")
+@click.argument("file", shell_complete=configs)
 @click.option("-n", "--trials", type=int, metavar="TOTAL",
               help="Number of trials in all, not in addition.")  # fmt: skip
 @click.option("-j", "--jobs", type=click.IntRange(min=0), metavar="N",

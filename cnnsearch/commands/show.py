@@ -157,6 +157,10 @@ def _facts(picked: Picked) -> list[Line]:
     after = trial.facts.get("continued_after")
     if after is not None:
         facts.append(f"continued after epoch {after} of an earlier attempt, from its checkpoint")
+    kept = trial.facts.get("weights_epoch")
+    if kept is not None:
+        told = f"cnnsearch export {picked.summary.name} {trial.number} --model FILE writes them"
+        facts.append(f"weights of epoch {kept} are kept: {told}")
     first = trial.facts.get("first_loss")
     if isinstance(first, int | float):
         count = classes(picked.summary, trial)

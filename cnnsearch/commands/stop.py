@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from cnnsearch.commands.completing import studies, trials
 from cnnsearch.commands.options import storage_option
 from cnnsearch.commands.references import pick, study
 from cnnsearch.errors import InputError
@@ -15,8 +16,8 @@ from cnnsearch.render.text import counted
 
 
 @click.command("stop")
-@click.argument("name", metavar="STUDY")
-@click.argument("references", metavar="[TRIAL]...", nargs=-1)
+@click.argument("name", metavar="STUDY", shell_complete=studies)
+@click.argument("references", metavar="[TRIAL]...", nargs=-1, shell_complete=trials)
 @click.option("--now", is_flag=True, help="Wait for no epoch, and for no trial to end.")
 @storage_option
 def command(name: str, references: tuple[str, ...], now: bool, storage: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cnnsearch.commands.completing import configs
 from cnnsearch.commands.options import json_option, set_option
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _HEADER = (
 
 
 @click.command("train")
-@click.argument("file")
+@click.argument("file", shell_complete=configs)
 @click.option("--epochs", type=click.IntRange(min=1), help="Instead of the file's.")
 @click.option(
     "--seeds",

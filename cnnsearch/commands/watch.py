@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnnsearch.commands.completing import studies
 from cnnsearch.commands.options import json_option, storage_option
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("watch")
-@click.argument("study", required=False)
+@click.argument("study", required=False, shell_complete=studies)
 @click.option("--once", is_flag=True, help="Print how it stands now, and end.")
 @json_option
 @click.option("--of", "process", type=int, hidden=True)  # of `run --watch`: who gets Ctrl-C

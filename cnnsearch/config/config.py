@@ -35,7 +35,7 @@ class Config:
         diagnose: measure each layer, for a verdict on the trial.
         fuse: how many trials are trained as one batched network: "auto", False or a number.
         stages: of a chain of searches; the rest is then the first stage, but for its name.
-        checkpoint: how often a search keeps what its trials go on from; of no effect elsewhere.
+        checkpoint: what a search keeps of its trials on the disk; of no effect elsewhere.
     """
 
     study: str

@@ -24,6 +24,7 @@ _FREE = {
     "data.root",
     "diagnose",
     "checkpoint.every",
+    "checkpoint.keep",
 }
 
 

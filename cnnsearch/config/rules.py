@@ -107,14 +107,18 @@ def notes(root: Item, config: Config) -> Iterator[tuple[Place, str, str]]:
 
 
 def _about_checkpoints(root: Item, config: Config) -> Iterator[tuple[Place, str, str]]:
-    if config.checkpoint.every is None:
+    if not config.checkpoint.keeps:
         return
     if config.search is None:
         text = "is not used by a single run, which keeps nothing on the disk."
         yield root.value["checkpoint"].place, "checkpoint", text
     elif config.fuse not in ("auto", False) and "fuse" in root.value:
-        text = "has no effect beside checkpoint: trials that keep checkpoints are trained alone."
+        what = "checkpoints" if config.checkpoint.every is not None else "weights"
+        text = f"has no effect beside checkpoint: trials that keep {what} are trained alone."
         yield root.value["fuse"].place, "fuse", text
+    if config.search is not None and config.checkpoint.keep != "none" and config.data.folds > 1:
+        text = "is not used: with folds a trial is several networks, of which none is kept."
+        yield root.value["checkpoint"].place, "checkpoint.keep", text
 
 
 def _overridden(root: Item, config: Config) -> Iterator[tuple[Place, str, str]]:

@@ -344,10 +344,17 @@ class Abort(Section):
 
 
 class Checkpoint(Section):
-    """What a search keeps on the disk, so that a trial that was killed goes on from there."""
+    """What a search keeps of its trials on the disk, beside their logs."""
 
     every: Count | None = None
-    """Epochs between the checkpoints of a trial; default: none are kept."""
+    """Epochs between the checkpoints that a killed trial goes on from; default: none are kept."""
+    keep: Literal["none", "best", "last"] = "none"
+    """Weights of complete trials: of the epoch with the best objective, or of the last."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept of a trial, which is then trained alone."""
+        return self.every is not None or self.keep != "none"
 
 
 class Search(Section):

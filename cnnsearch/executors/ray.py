@@ -247,14 +247,18 @@ class RayExecutor:
             self._ray.kill(actor.handle)
 
     def _keep(self, task: Task, answer: Told) -> None:
-        """Keep what a worker printed, and its checkpoint, where they are of a local one."""
+        """Keep what a worker printed, its checkpoint and weights, where they are of a local one."""
         try:
             if answer.printed:
                 with (Path(task.folder) / LOG).open("a", encoding="utf-8") as file:
                     file.write(answer.printed)
-            if answer.checkpoint is not None and task.checkpoints is not None:
-                with drafts.replacing(Path(task.checkpoints.file)) as kept:
+            plan = task.checkpoints
+            if answer.checkpoint is not None and plan is not None:
+                with drafts.replacing(Path(plan.file)) as kept:
                     kept.write(answer.checkpoint)
+            if answer.weights is not None and plan is not None and plan.weights is not None:
+                with drafts.replacing(Path(plan.weights.file)) as kept:
+                    kept.write(answer.weights)
         except OSError as error:  # a full disk: the training goes on
             if not self._full and error.errno != errno.ENOENT:
                 self._full = True

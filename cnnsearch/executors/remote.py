@@ -32,14 +32,16 @@ class Told:
         messages: none once all have ended.
         printed: meanwhile.
         checkpoint: the file's content, where one was kept meanwhile.
+        weights: likewise.
     """
 
     messages: list[Message]
     printed: str = ""
     checkpoint: bytes | None = None
+    weights: bytes | None = None
 
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.pt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class Worker:
         self._running: Generator[list[Message], Collection[int] | None, None] | None = None
         self._folder: Path | None = None
         self._printed = 0
-        self._kept: object = None
+        self._kept: dict[str, object] = {}
 
     def look(self, config: Mapping[str, Any]) -> Node:
         """See `look`."""
@@ -133,7 +135,8 @@ class Worker:
             except StopIteration:
                 self._running = None
             print_failures(messages)
-        return Told(messages, self._new_lines(log), self._new_checkpoint())
+        kept = (self._new_file(name) for name in (CHECKPOINT, WEIGHTS))
+        return Told(messages, self._new_lines(log), *kept)
 
     def leave(self) -> None:
         """Leave nothing on the node."""
@@ -143,7 +146,7 @@ class Worker:
     def _begin(self, tasks: Sequence[Task], earlier: Sequence[bytes]) -> None:
         self.leave()
         folder = Path(tempfile.mkdtemp(prefix="cnnsearch-"))
-        self._folder, self._printed, self._kept = folder, 0, None
+        self._folder, self._printed, self._kept = folder, 0, {}
         files = [folder / f"earlier-{place}.pt" for place in range(len(earlier))]
         for file, content in zip(files, earlier, strict=True):
             file.write_bytes(content)
@@ -156,15 +159,16 @@ class Worker:
             self._printed = file.tell()
         return text
 
-    def _new_checkpoint(self) -> bytes | None:
+    def _new_file(self, name: str) -> bytes | None:
+        """What a file holds that was written since the last call."""
         assert self._folder is not None
-        file = self._folder / CHECKPOINT
+        file = self._folder / name
         try:
             status = file.stat()
             which = (status.st_ino, status.st_mtime_ns)
-            if which == self._kept:
+            if which == self._kept.get(name):
                 return None
-            self._kept = which
+            self._kept[name] = which
             return file.read_bytes()
         except FileNotFoundError:
             return None
@@ -174,7 +178,9 @@ def _moved(task: Task, folder: Path, earlier: Sequence[Path]) -> Task:
     """A task whose files are in a folder of this node."""
     kept = task.checkpoints
     if kept is not None:
-        kept = replace(kept, file=str(folder / CHECKPOINT), earlier=tuple(map(str, earlier)))
+        weights = kept.weights and replace(kept.weights, file=str(folder / WEIGHTS))
+        file, before = str(folder / CHECKPOINT), tuple(map(str, earlier))
+        kept = replace(kept, file=file, earlier=before, weights=weights)
     return replace(task, folder=str(folder), checkpoints=kept)
 
 

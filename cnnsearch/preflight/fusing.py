@@ -46,14 +46,14 @@ def fused_size(
 
     As many as the config says; where it says `auto`, on CUDA, what a short timing of one of its
     trials shows to pay, and never more than there are. On a CPU it never pays. Folds, and trials
-    that keep checkpoints, are trained one by one, and points of tpe come one by one.
+    that keep checkpoints or weights, are trained one by one, and points of tpe come one by one.
 
     Args:
         runs: gives single runs that stand for the search, drawn only where one is timed.
         search: its config.
         jobs: workers that share the device.
     """
-    if not _can_fuse(search, ready.device) or search.checkpoint.every is not None:
+    if not _can_fuse(search, ready.device) or search.checkpoint.keeps:
         return 1
     if search.fuse != "auto":
         return search.fuse
@@ -75,12 +75,13 @@ def _can_fuse(search: Config, device: torch.device) -> bool:
 
 
 def unfused(search: Config, ready: Preflight) -> str | None:
-    """One line where checkpoints are why trials are not fused."""
-    if search.search is None or search.checkpoint.every is None:
+    """One line where checkpoints, or weights that are kept, are why trials are not fused."""
+    if search.search is None or not search.checkpoint.keeps:
         return None
     if not _can_fuse(search, ready.device):
         return None
-    return f"{search.study}: trials are not fused, as they keep checkpoints"
+    what = "checkpoints" if search.checkpoint.every is not None else "weights"
+    return f"{search.study}: trials are not fused, as they keep {what}"
 
 
 def best_size(measure: Callable[[int], Timed | None], limit: int) -> int:

@@ -18,7 +18,8 @@ from cnnsearch.space import Parameter, Range
 
 # What searches of one file may differ in, and what changes no number.
 _FREE = {
-    *("study", "seed", "data.root", "diagnose", "fuse", "checkpoint.every"),
+    *("study", "seed", "data.root", "diagnose", "fuse"),
+    *("checkpoint.every", "checkpoint.keep"),
     *(f"search.{name}" for name in ("sampler", "trials", "retries", "timeout")),
 }
 

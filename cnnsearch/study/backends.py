@@ -70,6 +70,10 @@ class Backend(Protocol):
         """
         ...
 
+    def reading(self) -> dict[str, Any]:
+        """Of `sqlalchemy.create_engine` too: each attempt to write is refused by the database."""
+        ...
+
     def prepare(self, engine: sqlalchemy.Engine) -> None:
         """Set how transactions begin on an engine that writes."""
         ...

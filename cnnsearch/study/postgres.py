@@ -88,6 +88,15 @@ class Postgres:
             return {"creator": self.connect, "pool_pre_ping": True}
         return {"creator": self.connect, "poolclass": sqlalchemy.NullPool}
 
+    def reading(self) -> dict[str, Any]:
+        """See `Backend`."""
+        return {"creator": self._connect_to_read, "poolclass": sqlalchemy.NullPool}
+
+    def _connect_to_read(self) -> Any:
+        connection = self.connect()
+        connection.read_only = True
+        return connection
+
     def connect(self, **options: Any) -> Any:
         """A new connection of psycopg."""
         return self._connect(**{**self._named, **options})

@@ -59,6 +59,15 @@ class Sqlite:
         # mode=rw, not ro: after a crash the journal has to be rolled back before anything is read.
         return {"creator": partial(self.connect, "rw"), "poolclass": sqlalchemy.NullPool}
 
+    def reading(self) -> dict[str, Any]:
+        """See `Backend`."""
+        return {"creator": self._connect_to_read, "poolclass": sqlalchemy.NullPool}
+
+    def _connect_to_read(self) -> sqlite3.Connection:
+        connection = self.connect("rw")  # see `arguments`
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
     def connect(self, mode: str) -> sqlite3.Connection:
         """Open the file; by SQLite's own URI, since names may hold #, ? or %.
 

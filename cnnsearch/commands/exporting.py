@@ -1,0 +1,93 @@
+"""Trials for other programs: TensorBoard, MLflow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from cnnsearch import ranking
+from cnnsearch.commands.options import has_password
+from cnnsearch.commands.references import pick, study
+from cnnsearch.errors import CnnsearchError, InputError
+from cnnsearch.records import StudySummary, Trial
+from cnnsearch.render.text import counted
+
+
+def is_study(references: Sequence[str]) -> bool:
+    """Whether a study is named alone."""
+    return len(references) == 1 and "/" not in references[0]
+
+
+def trials_of(
+    storage: str, references: Sequence[str], all_attempts: bool
+) -> tuple[StudySummary, list[Trial]]:
+    """All trials of a study named alone, else the trials picked, which must be of one study."""
+    if is_study(references):
+        summary, attempts = study(storage, references[0])
+        return summary, attempts if all_attempts else ranking.last_attempts(attempts)
+    picked = pick(storage, references)
+    if len({one.summary.name for one in picked}) > 1:
+        raise InputError(
+            "the trials of one study are exported at a time. Write cnnsearch export STUDY."
+        )
+    return picked[0].summary, [one.trial for one in picked]
+
+
+def to_tensorboard(
+    storage: str, references: Sequence[str], folder: Path, all_attempts: bool
+) -> None:
+    """Write trials into FOLDER/STUDY for TensorBoard."""
+    from cnnsearch.exports import tensorboard
+
+    tensorboard.check_installed()
+    summary, trials = _with_curves(storage, references, all_attempts)
+    into = folder / summary.name
+    for place in (folder, into):
+        if place.exists() and not place.is_dir():
+            raise InputError(f"--tensorboard {folder}: {place} is a file. Write another folder.")
+    try:
+        tensorboard.write(into, summary, trials)
+    except OSError as error:
+        raise CnnsearchError(f"--tensorboard {folder}: {error.strerror}. Write another path."
+                             ) from error  # fmt: skip
+    say = f"Wrote {counted(len(trials), 'trial')} into {into}. See them:"
+    click.echo(f"{say} tensorboard --logdir {folder}", err=True)
+
+
+def to_mlflow(storage: str, references: Sequence[str], uri: str, all_attempts: bool) -> None:
+    """Write trials to a tracking server or database of MLflow.
+
+    Args:
+        uri: as given; auto: $MLFLOW_TRACKING_URI.
+    """
+    from cnnsearch.exports import mlflow
+
+    if has_password(uri):
+        raise InputError(
+            "--mlflow: a password on the command line is seen by all who are on this machine. "
+            "Put the URI into $MLFLOW_TRACKING_URI and write --mlflow auto."
+        )
+    if uri == "auto":
+        uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+        if not uri:
+            raise InputError("--mlflow auto: $MLFLOW_TRACKING_URI is not set. Write a URI.")
+    with mlflow.connected(uri) as client:
+        summary, trials = _with_curves(storage, references, all_attempts)
+        new, old = mlflow.write(client, summary, trials)
+    there = f", {old} were there already" if old else ""
+    click.echo(f"Wrote {counted(new, 'run')} to {mlflow.shown(uri)}, below the run {summary.name} "
+               f"of its experiment{there}.", err=True)  # fmt: skip
+
+
+def _with_curves(
+    storage: str, references: Sequence[str], all_attempts: bool
+) -> tuple[StudySummary, list[Trial]]:
+    from cnnsearch.study import read
+
+    summary, trials = trials_of(storage, references, all_attempts)
+    curves = read.curves(storage, summary.name)
+    return summary, [replace(one, curve=curves.get(one.number, ())) for one in trials]
