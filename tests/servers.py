@@ -7,9 +7,12 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy
+
+from tests.waiting import until
 
 ABSENT = "no initdb on PATH or in /usr/lib/postgresql/*/bin: PostgreSQL is not tested"
 
@@ -64,7 +67,15 @@ class Server:
         where = f"-k {self.folder} -c listen_addresses='{self._address if self._port else ''}'"
         where += f" -p {self._port}" if self._port else ""
         log = str(self.folder / "log")
-        self._call("pg_ctl", "-D", self._data, "-l", log, "-w", "-o", where, "start")
+
+        def starts() -> bool:
+            with suppress(subprocess.CalledProcessError):
+                self._call("pg_ctl", "-D", self._data, "-l", log, "-w", "-o", where, "start")
+                return True
+            return False
+
+        # After a crash the last processes of the one before may hold its memory for a moment.
+        until(starts, "PostgreSQL", seconds=60)
 
     def stop(self, mode: str = "immediate") -> None:
         """End it; "immediate" is as a crash."""

@@ -156,11 +156,24 @@ class Scenario:
         mine = {MARK: self.mark, "PYTHONPATH": str(ROOT), "CNNSEARCH_STORAGE": self.storage}
         return {**os.environ, **kept, **mine}
 
-    def start(self, *words: str, limits: Callable[[], None] | None = None) -> Command:
-        """Start a verb."""
+    def start(
+        self,
+        *words: str,
+        limits: Callable[[], None] | None = None,
+        through: Sequence[str] = (),
+    ) -> Command:
+        """Start a verb.
+
+        Args:
+            through: a command that runs it.
+        """
         talk = self.folder / f"command-{len(self.commands)}.txt"
         command = Command(
-            [*self.within, *CNNSEARCH, *words], self.folder, self.environment(), talk, limits
+            [*self.within, *through, *CNNSEARCH, *words],
+            self.folder,
+            self.environment(),
+            talk,
+            limits,
         )
         self.commands.append(command)
         return command
