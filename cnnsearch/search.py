@@ -294,31 +294,35 @@ class Coordinator:
     def _stop(self, requests: Sequence[Mapping[str, Any]]) -> Iterator[Event]:
         """Do what `stop` asks for: end the search, or some of the running trials."""
         for request in requests:
-            if request["trials"]:
-                for running in [r for k in request["trials"] if (r := self._running.get(k))]:
-                    running.stops = True
-                    if request["now"]:
-                        yield from self._stop_trial(running)
-            elif not self._stopped or request["now"] > self._stopped_now:
-                self._stopped, self._stopped_now = True, self._stopped_now or request["now"]
-                what = "is ended" if request["now"] else "goes on to its end"
+            now = request.get("now", False)
+            if not request["trials"] and (not self._stopped or now > self._stopped_now):
+                self._stopped, self._stopped_now = True, self._stopped_now or now
+                what = "is ended" if now else "goes on to its end"
                 yield Notice(f"stop was asked for: no trial begins any more, what runs {what}")
+            for number in request["trials"]:
+                if number in self._running:
+                    self._running[number].stops = True
+            for number in request["trials"] if now else ():
+                if number in self._running:  # not ended with one that it was fused with
+                    yield from self._stop_trial(self._running[number])
 
     def _stop_trial(self, running: Running) -> Iterator[Event]:
         """End a trial for good; those fused with it run again, which costs them no retry."""
         groups = {self._submission[number] for number in running.tasks}
         for number in list(running.tasks):
             self._executor.kill(number)
-        others = [
+        together = [
             other
             for other in self._running.values()
-            if other is not running and groups & {self._submission[k] for k in other.tasks}
+            if other is running or groups & {self._submission[k] for k in other.tasks}
         ]
-        after = f" after epoch {running.epochs}" if running.epochs else " in its first epoch"
-        yield self._end(running, Outcome(State.PRUNED, f"{_STOPPED}{after}"))
-        for other in others:
-            reason = f"was trained together with trial {running.trial.number}, which was stopped"
-            yield self._end(other, self._attempts.again(other.start, reason))
+        for one in together:
+            if one.stops:
+                after = f" after epoch {one.epochs}" if one.epochs else " in its first epoch"
+                yield self._end(one, Outcome(State.PRUNED, f"{_STOPPED}{after}"))
+            else:
+                why = f"was trained together with trial {running.trial.number}, which was stopped"
+                yield self._end(one, self._attempts.again(one.start, why))
 
     def _end_stuck(self, now: float) -> Iterator[Event]:
         """End trials of which nothing was heard for too long; those fused with them run again."""

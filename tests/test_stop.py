@@ -139,6 +139,22 @@ def test_what_was_trained_with_it_runs_again(tmp_path: Path) -> None:
     assert reason == "was trained together with trial 0, which was stopped"
 
 
+def test_all_that_are_trained_together(tmp_path: Path) -> None:
+    lines = {
+        "search": "search: {sampler: random, trials: 2}",
+        "  init": "  init: [he]",
+        "  batchnorm": "  batchnorm: [false]",
+        **ENDLESS,
+    }
+    file = write_digits(tmp_path, **lines)
+    file.write_text(file.read_text() + "fuse: 2\n")
+    with running(file, "-j", "1", "-S", "loss_ratio=null") as process:
+        begun(2)
+        assert cli.run(["stop", "digits", "0,1", "--now"]) == 0
+        ended(process)
+    assert [trial.state for trial in read.trials(DATABASE, "digits")] == [State.PRUNED] * 2
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -125,7 +125,7 @@ def test_other_images_are_refused_before_the_test_set_is_read(
     searched(tmp_path)
     other = replace(load(DIGITS), fingerprint="other")
     monkeypatch.setattr(runner, "_found", {})  # another process would run it
-    monkeypatch.setattr(runner, "load", lambda section: other)
+    monkeypatch.setattr(runner, "load", lambda section, expected: other)
     assert cli.run(["test", "digits", "best"]) == 2
     assert "others than when the study began" in capsys.readouterr().err
     assert not (tmp_path / "state").exists()

@@ -50,6 +50,7 @@ _OF_STUDY: Mapping[str, Form] = {
         "search": {"objective": str, "sampler": str},
     },
     attributes.FINGERPRINT: str,
+    attributes.OWN_FILES: Each(str),
     attributes.COORDINATOR: {"pid": int, "host": str},
     attributes.PLANNED: int,
     attributes.VERSION: str,
@@ -57,7 +58,7 @@ _OF_STUDY: Mapping[str, Form] = {
     attributes.STAGE: Maybe({"family": str, "stage": int, "of": int, "parent": _TEXT}),
     attributes.RERUN: Maybe({"study": str}),
 }
-_REQUEST: Form = Maybe({"verb": str, "trials": [int], "name": str, "order": int})
+_REQUEST: Form = Maybe({"verb": str, "trials": [int], "name": str, "order": int, "now?": bool})
 _OF_TRIAL: Mapping[str, Form] = {
     **_OF_BEGUN,
     attributes.BEGUN: {**_OF_BEGUN, "started?": Maybe(_NUMBER)},
