@@ -8,6 +8,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +134,10 @@ def legend_of(figure: Figure | SubFigure) -> list[str]:
 
 
 class TestFiles:
-    @pytest.mark.parametrize("form", FORMATS)
-    @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "layers"])
-    def test_every_kind_in_every_format(self, call: Call, kind: str, form: str) -> None:
+    @pytest.mark.parametrize(
+        ("kind", "form"), list(zip([k for k in KINDS if k != "layers"], cycle(FORMATS)))
+    )
+    def test_every_kind_and_every_format(self, call: Call, kind: str, form: str) -> None:
         file = Path(f"a.{form}")
         found = call("mixed", "-k", kind, "-o", str(file))
         assert (found.code, found.out, found.err) == (0, "", f"Wrote {file}.\n")
