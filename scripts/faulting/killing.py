@@ -137,6 +137,8 @@ def interrupted(setting: Setting, times: int) -> Found:
             sent = time.monotonic()
             found.add(_interrupt(setting, scenario, command, (number, code, how_often)))
             slowest = max(slowest, time.monotonic() - sent)
+        else:
+            command = scenario.run()
         command.done()
         found.add(setting.check(scenario))
     found.notes.append(f"ended within {slowest:.1f} s")
