@@ -44,6 +44,11 @@ class Running:
         """Finished by now, over all folds."""
         return sum(map(len, self.curves.values()))
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has finished its last epoch, of all folds."""
+        return self.epochs >= self.config.train.epochs * self.config.data.folds
+
     def first(self, count: int) -> list[list[EpochResult]]:
         """The curves of the first folds, of those that were begun."""
         return [self.curves[fold] for fold in range(count) if fold in self.curves]

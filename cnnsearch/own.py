@@ -1,7 +1,7 @@
 """What a config names in a file of the user's own: `path/to/net.py:MyNet`.
 
 Only files that a config names are executed, when a network or a data set of it is made: by `run`,
-`check`, `train`, `rerun`, `test`, `layers`; reading a study executes nothing.
+`check`, `train`, `rerun`, `test`, `layers`, `export --model`; reading a study executes nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pkgutil
 import re
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -44,6 +44,20 @@ def digests(names: Iterable[str]) -> dict[str, str]:
         InputError: a file cannot be read.
     """
     return {name.rpartition(":")[0]: _digest(_content(name)) for name in names if is_own(name)}
+
+
+def check_unchanged(names: Iterable[str], expected: Mapping[str, str]) -> None:
+    """Refuse files that hold something else than they did.
+
+    Args:
+        expected: see `digests`; what it does not hold is not known.
+
+    Raises:
+        InputError: one does, or cannot be read.
+    """
+    for file, digest in digests(names).items():
+        if expected.get(file, digest) != digest:
+            raise InputError(f"{file}: is another than when the study began. Bring it back.")
 
 
 def whole(name: str) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from cnnsearch import catalog
 from cnnsearch.model import Dropout, own
-from cnnsearch.own import resolve
+from cnnsearch.own import is_own, resolve
 from cnnsearch.records import LayerProbe, Probe
 from cnnsearch.rows import Activation
 
@@ -55,7 +55,18 @@ def signals(model: nn.Module, activation: str | None, images: Tensor) -> Iterabl
         activation: name of the network's activation function; None of one of the user's own.
         images: [B, C, H, W].
     """
-    return _own(model, images) if activation is None else _built(model, activation, images)
+    if activation is None:
+        return _own(model, images)
+    found = _built(model, activation, images)
+    if not is_own(activation):
+        return found
+    with torch.random.fork_rng(devices=_devices(images)):  # it may draw
+        return list(found)
+
+
+def _devices(images: Tensor) -> list[torch.device]:
+    """Those besides the CPU whose random numbers are to be left as they are."""
+    return [images.device] if images.device.type == "cuda" else []
 
 
 def _built(model: nn.Module, activation: str, images: Tensor) -> Iterator[Signal]:
@@ -82,16 +93,16 @@ def _own(model: nn.Module, images: Tensor) -> list[Signal]:
 
     A layer's activation is the first module of `catalog.ACTIVATIONS` that is called after it; where
     there is none, as with `F.relu`, its own outputs stand for them. Its last layer is called
-    "classifier". Buffers and random numbers are left as they were; modules of dropout do nothing.
+    "classifier", and the network's scores are its signal. Buffers and random numbers are left as
+    they were; modules of dropout do nothing.
     """
     before = [buffer.clone() for buffer in model.buffers()]
     was_training = {module: module.training for module in model.modules()}
     for module in model.train().modules():
         if isinstance(module, _DROPOUT):
             module.eval()
-    devices = [images.device] if images.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), own.called(model) as calls:
-        model(images)
+    with torch.random.fork_rng(devices=_devices(images)), own.called(model) as calls:
+        scores = model(images)
     for buffer, value in zip(model.buffers(), before, strict=True):
         buffer.copy_(value)
     for module, training in was_training.items():
@@ -103,7 +114,8 @@ def _own(model: nn.Module, images: Tensor) -> list[Signal]:
             found.append(Signal(name, module, values, None))
         elif type(module) in rows and found and found[-1].activation is None:
             found[-1] = replace(found[-1], values=values, activation=rows[type(module)])
-    return [*found[:-1], replace(found[-1], name="classifier")] if found else []
+    last = Signal("classifier", found[-1].layer, scores, None)
+    return [*found[:-1], last]
 
 
 class Prober:

@@ -248,6 +248,7 @@ class Task:
         fingerprint: of the images that the study was started with; None takes what is there.
         fold: of several folds that which is validated on, from 0.
         checkpoints: None: nothing is kept, and nothing read.
+        own_files: digests of the user's own files that the study was started with, by file.
     """
 
     number: int
@@ -257,6 +258,7 @@ class Task:
     fingerprint: str | None = None
     fold: int = 0
     checkpoints: Checkpointing | None = None
+    own_files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from cnnsearch.errors import CnnsearchError, DataError, InputError
 from cnnsearch.fused import Member
 from cnnsearch.guard import Diverged, DivergenceGuard
 from cnnsearch.model import Dropout, build, draw_weights, initialise, own
-from cnnsearch.own import digests
+from cnnsearch.own import digests, is_own
 from cnnsearch.probe import Prober
 from cnnsearch.process import settle
 from cnnsearch.records import Checkpointing, EpochResult, Outcome, Prepared, State
@@ -287,6 +287,9 @@ def make_network(config: Config, data: Inputs, device: torch.device) -> nn.Modul
     Raises:
         InputError: a layer does not fit, or the user's own network cannot be made.
     """
+    if config.model.module is not None or is_own(config.model.activation):
+        # Whatever it draws while it is trained, such as dropout, comes from torch's own generators.
+        torch.manual_seed(_derived(config.seed, "training"))
     if config.model.module is not None:
         return _own_network(config, data, device)
     with torch.device("meta"):
@@ -315,8 +318,6 @@ def _own_network(config: Config, data: Inputs, device: torch.device) -> nn.Modul
     network = network.to(device)
     if device.type == "cpu":
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    # Whatever it draws while it is trained, such as dropout, comes from torch's own generators.
-    torch.manual_seed(_derived(config.seed, "training"))
     return network
 
 

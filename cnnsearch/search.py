@@ -24,6 +24,7 @@ from cnnsearch.folders import KeptCheckpoints, partial, settle, settle_all
 from cnnsearch.fusion import take_group
 from cnnsearch.objective import mean_curve, measured, value
 from cnnsearch.ongoing import Running
+from cnnsearch.own import digests
 from cnnsearch.records import (
     Began,
     Ended,
@@ -83,6 +84,7 @@ class Coordinator:
         self._commit = commit(Path.cwd())
         self._kept = KeptCheckpoints(study.name, config.checkpoint, config.search.objective)
         self._attempts = Attempts(deque(), 0)  # until `run`
+        self._own_files = digests(config.own_names())
         self._stopped = self._stopped_now = False
         single = config.data.folds > 1 or config.checkpoint.keeps or self._sequential
         self._fused = 1 if single else limits.fused
@@ -123,6 +125,11 @@ class Coordinator:
                 yield self._waited()
         finally:
             self._kill_all()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` asked for its end."""
+        return self._stopped
 
     def _waited(self) -> Tick:
         """A moment has passed.
@@ -217,7 +224,8 @@ class Coordinator:
         waits = self._prunes and running.config.data.folds == 1
         plain, fingerprint = running.config.plain(), self._study.fingerprint
         kept = self._kept.plan(running.start, trial.number, fold, running.config.data.folds)
-        return Task(number, plain, folder, waits, fingerprint, fold, kept)
+        files = self._own_files
+        return Task(number, plain, folder, waits, fingerprint, fold, kept, files)
 
     def _take(self, message: Message) -> Iterator[Event]:
         running = self._of_task.get(message.number)
@@ -233,7 +241,7 @@ class Coordinator:
             yield Epoch(running.trial, replace(content, epoch=running.epochs))
             if running.config.data.folds == 1:
                 yield from self._judge_epoch(running, content)
-            elif running.stops:
+            elif running.stops and not running.is_over:
                 yield from self._stop_trial(running)
         elif isinstance(content, Lost):
             if self._limits.interrupted():  # it died of that, which costs no attempt

@@ -15,9 +15,10 @@ from torch import nn
 from cnnsearch import cli, load_config, own, read_study, runner
 from cnnsearch.data import load
 from cnnsearch.errors import DataError, InputError
+from cnnsearch.executors.attempt import attempt
 from cnnsearch.model import layer_table
 from cnnsearch.probe import Prober
-from cnnsearch.records import EpochResult, State
+from cnnsearch.records import Checkpointing, EpochResult, Outcome, State, Task
 from cnnsearch.study.store import check_resume
 from tests.builders import write_digits
 
@@ -51,6 +52,27 @@ NET = """
 
     def number(shape, classes):
         return 1
+
+    class Conv(nn.Module):
+        def __init__(self, shape, classes):
+            super().__init__()
+            self.one = nn.Conv2d(shape[0], 6, 3)
+            self.act = nn.ReLU()
+            self.two = nn.Conv2d(6, classes, 1)
+
+        def forward(self, x):
+            return self.two(self.act(self.one(x))).mean((2, 3)) * 3
+
+    def function(shape, classes):
+        class Function(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.weight = nn.Parameter(torch.zeros(classes, shape[1] * shape[2]))
+
+            def forward(self, x):
+                return nn.functional.linear(x.flatten(1), self.weight)
+
+        return Function()
 
     def wanting(shape, classes, depth):
         return None
@@ -89,6 +111,8 @@ DATA = """
         return (np.zeros((3, 4, 4), np.uint8), [0, 1, -1]), None
     def loud(root):
         return (np.full((3, 4, 4), 7.5), [0, 1, 1]), None
+    def ragged(root):
+        return ([np.zeros((3, 4), np.uint8), np.zeros((4, 4), np.uint8)], [0, 1]), None
     def deep(root):
         return (np.zeros((3, 4, 4), np.int64), [0, 1, 1]), None
     """
@@ -104,6 +128,10 @@ OTHERS = """
         def __init__(self):
             super().__init__()
             self.slope = nn.Parameter(torch.empty(1))
+
+    class Noisy(nn.Module):
+        def forward(self, x):
+            return torch.relu(x + torch.randn_like(x) * 0.1)
 
     def function(x):
         return x
@@ -154,7 +182,47 @@ class TestNetworks:
         assert "conv" in said
         assert "BatchNorm2d" in said
 
-    def test_equal_seeds_equal_numbers_also_from_a_checkpoint(self, tmp_path: Path) -> None:
+    def test_scores_that_are_not_those_of_its_last_layer(self, tmp_path: Path) -> None:
+        """A network of convolutions: the loss that is looked at is that of its scores."""
+        config = load_config(write(tmp_path, "{module: net.py:Conv}")).at({"lr": 0.05}, seed=0)
+        *_, result, outcome = runner.run(config)
+        assert isinstance(outcome, Outcome)
+        assert outcome.state is State.COMPLETE
+        assert isinstance(result, EpochResult)
+        assert result.probe is not None
+        assert [layer.name for layer in result.probe.layers] == ["one", "classifier"]
+        assert result.probe.layers[1].units == 10
+        assert result.probe.loss == pytest.approx(result.train_loss, rel=0.3)
+
+    def test_it_goes_on_from_a_checkpoint(self, tmp_path: Path) -> None:
+        """With the draws of its dropout, as if it had not been broken off."""
+        file = write(tmp_path, "{module: net.py:MyNet, dropout: 0.5}")
+        config = load_config(file, ["epochs=4"]).at({"lr": 0.05}, seed=3)
+        losses = [r.train_loss for r in runner.run(config) if isinstance(r, EpochResult)]
+        first = Checkpointing(1, str(tmp_path / "one.pt"))
+        for result in runner.run(config, checkpoints=first):
+            if isinstance(result, EpochResult) and result.epoch == 2:
+                break
+        torch.manual_seed(99)
+        second = Checkpointing(1, str(tmp_path / "two.pt"), (first.file,))
+        found = list(runner.run(config, checkpoints=second))
+        assert isinstance(found[-1], Outcome)
+        assert found[-1].facts["continued_after"] >= 1
+        assert [r.train_loss for r in found if isinstance(r, EpochResult)] == losses
+
+    def test_a_file_that_changes_while_the_search_runs(self, tmp_path: Path) -> None:
+        config = load_config(write(tmp_path, "{module: net.py:MyNet}")).at({"lr": 0.05}, seed=0)
+        begun = own.digests(config.own_names())
+        Path("net.py").write_text(Path("net.py").read_text() + "\n# changed\n")
+        task = Task(0, config.plain(), str(tmp_path), own_files=begun)
+        [[message]] = list(attempt([task]))
+        assert isinstance(message.content, Outcome)
+        assert message.content.state is State.FAILED
+        assert message.content.reason == (
+            "net.py: is another than when the study began. Bring it back."
+        )
+
+    def test_equal_seeds_equal_numbers(self, tmp_path: Path) -> None:
         file = write(tmp_path, "{module: net.py:MyNet, dropout: 0.5}")
         config = load_config(file).at({"lr": 0.05}, seed=3)
         losses = []
@@ -229,6 +297,7 @@ class TestNetworks:
             ("{module: net.py:wide}", "net.py:wide: gives [2, 11] for 2 images, not [2, 10]."),
             ("{module: net.py:number}", "net.py:number: gives int, and not a torch.nn.Module."),
             ("{module: net.py:wanting}", "its parameter depth is no field of model. Give it a"),
+            ("{module: net.py:function}", "calls no nn.Conv2d and no nn.Linear"),
             ("{module: net.py:NOTHING}", "net.py:NOTHING: is no class and no function."),
             ("{module: net.py:MyNet, init: lsuv}", "init: lsuv needs the built-in network."),
             ("{init: own}", "own is of a network of your own, in model.module."),
@@ -316,6 +385,7 @@ class TestData:
             ("negative", "labels are whole numbers from 0 on"),
             ("loud", "images of floats have values of 0 to 1"),
             ("deep", "images are int64. Give uint8"),
+            ("ragged", "images.py:ragged: ValueError: "),
             ("nothing", "the file defines no nothing"),
         ],
     )
@@ -326,6 +396,17 @@ class TestData:
 
 
 class TestActivationsAndInits:
+    def test_one_that_draws(self, tmp_path: Path) -> None:
+        """From the trial's seed; and a look at it changes no number."""
+        file = write(tmp_path, "{conv: [8], hidden: [16], activation: others.py:Noisy}")
+        curves = []
+        for sets in ([], [], ["diagnose=false"]):
+            torch.manual_seed(len(curves))
+            config = load_config(file, sets).at({"lr": 0.05}, seed=0)
+            found = [r for r in runner.run(config) if isinstance(r, EpochResult)]
+            curves.append([(r.train_loss, r.val_loss) for r in found])
+        assert curves[0] == curves[1] == curves[2]
+
     def test_beside_those_of_the_tables(self, tmp_path: Path, capsys: Capture) -> None:
         space = (
             "  lr: [0.05]\n  activation: [relu, others.py:Square]\n"

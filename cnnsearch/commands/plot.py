@@ -246,6 +246,9 @@ def _histograms(picked: Picked) -> Histograms | None:
     from cnnsearch.preflight.layers import look
 
     config = config_of(picked)
+    if config.own_names():  # a picture executes no files
+        say("layers: without histograms, as the network or the images are of your own files.")
+        return None
     try:
         ready = examine(config, say, picked.label)
         found = look(config, data.prepare(ready.images, config.data, ready.device), ready.device)

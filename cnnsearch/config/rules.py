@@ -93,8 +93,9 @@ def notes(root: Item, config: Config) -> Iterator[tuple[Place, str, str]]:
     """(place, path, text) of what is written without effect."""
     yield from _overridden(root, config)
     yield from _about_checkpoints(root, config)
-    if config.model.module is not None and config.fuse not in ("auto", False):
-        text = "has no effect: networks of your own are trained alone."
+    own_code = any(name != config.data.name for name in config.own_names())
+    if own_code and config.fuse not in ("auto", False) and "fuse" in root.value:
+        text = "has no effect: what has code of your own is trained alone."
         yield root.value["fuse"].place, "fuse", text
     if config.space is None and "fuse" in root.value:
         yield root.value["fuse"].place, "fuse", "is not used: a single run is trained alone."

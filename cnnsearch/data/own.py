@@ -50,19 +50,25 @@ Part = tuple[Pixels, Labels]
 def _called(section: Data) -> tuple[Part, Part | None, tuple[str, ...]]:
     name = section.name
     try:
-        given = resolve(name)(root_of(section))
+        return _checked(name, resolve(name)(root_of(section)))
+    except DataError:
+        raise
     except InputError as error:
         raise DataError(f"data.name: {error}") from error
-    except Exception as error:
+    except Exception as error:  # of its code, or of arrays as odd as one can make them
         text = str(error).strip().splitlines()
         told = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
         raise DataError(f"data.name: {name}: {told}") from error
+
+
+def _checked(name: str, given: Any) -> tuple[Part, Part | None, tuple[str, ...]]:
     if not isinstance(given, tuple) or len(given) != 2:
         raise DataError(f"data.name: {name}: returns no pair. Return train, test (or None).")
     train = _part(name, "train", given[0])
     test = None if given[1] is None else _part(name, "test", given[1])
     count = 1 + max(int(part[1].max()) for part in (train, test) if part is not None)
-    classes = getattr(given[0], "classes", None) or range(count)
+    named = getattr(given[0], "classes", None)
+    classes = list(range(count) if named is None else named)
     if len(classes) < count:
         raise DataError(f"data.name: {name}: label {count - 1}, and {len(classes)} classes.")
     if test is not None and test[0].shape[1:] != train[0].shape[1:]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.executors import Message
+from cnnsearch.own import check_unchanged
 from cnnsearch.records import EpochResult, Outcome, State, Task
 
 
@@ -30,6 +31,8 @@ def attempt(tasks: Sequence[Task]) -> Generator[list[Message], Collection[int] |
     try:
         configs = [from_plain(task.config) for task in tasks]
         first = tasks[0]
+        for config in configs:
+            check_unchanged(config.own_names(), first.own_files)
         items = group.run(configs, first.fingerprint, first.fold, first.checkpoints)
         while True:
             places = [i for i, task in enumerate(tasks) if task.number in (stopped or ())]

@@ -31,7 +31,7 @@ _STATUS = {
     State.KILLED: "KILLED",
 }
 _AT_ONCE = 1000  # metrics of a request, by MLflow's limit
-_USER = re.compile(r"(?<=://)[^/?@]*@")
+_USER = re.compile(r"(?<=://)\S*@|(?<=password=)[^&\s]*")
 # MLflow tells its makers of each use, and tries for minutes to reach a server.
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -59,6 +59,7 @@ def connected(uri: str) -> Iterator[MlflowClient]:
     try:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
     except ModuleNotFoundError as error:
         if error.name != "mlflow":
             raise
@@ -70,7 +71,10 @@ def connected(uri: str) -> Iterator[MlflowClient]:
         logging.getLogger(logger).setLevel(logging.ERROR)
     try:
         yield MlflowClient(tracking_uri=uri)
-    except MlflowException as error:
+    except CnnsearchError:
+        raise
+    # Of a database also SQLAlchemy's, of its driver, and of the folder of its file.
+    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
         said = " ".join(str(error).replace(uri, shown(uri)).split())
         said = _USER.sub("", said)
         raise CnnsearchError(f"--mlflow {shown(uri)}: {said[:300]}") from None
@@ -88,8 +92,8 @@ def _check_scheme(uri: str) -> None:
     if os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() == "true":
         return
     raise InputError(
-        f"--mlflow {uri}: MLflow no longer writes to folders. Write sqlite:///mlflow.db, or the "
-        "address of a server, such as http://127.0.0.1:5000."
+        f"--mlflow {shown(uri)}: MLflow no longer writes to folders. Write sqlite:///mlflow.db, or "
+        "the address of a server, such as http://127.0.0.1:5000."
     )
 
 

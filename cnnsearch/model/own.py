@@ -83,8 +83,9 @@ def check(section: Model, shape: tuple[int, int, int], classes: int) -> str | No
     """Why the network cannot be trained on such images, in one sentence; None if it can."""
     assert section.module is not None
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            scores = build(section, shape, classes, 0).train()(torch.zeros(_IMAGES, *shape))
+        network = build(section, shape, classes, 0).train()
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), called(network) as calls:
+            scores = network(torch.zeros(_IMAGES, *shape))
     except InputError as error:
         return str(error)
     except Exception as error:
@@ -92,6 +93,8 @@ def check(section: Model, shape: tuple[int, int, int], classes: int) -> str | No
     if not isinstance(scores, Tensor) or scores.shape != (_IMAGES, classes):
         found = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         return f"{section.module}: gives {found} for {_IMAGES} images, not {[_IMAGES, classes]}."
+    if not any(isinstance(module, nn.Conv2d | nn.Linear) for _, module, _ in calls):
+        return f"{section.module}: calls no nn.Conv2d and no nn.Linear, which verdicts are about."
     if section.init == "lsuv":
         return f"{section.module}: init: lsuv needs the built-in network. Write another scheme."
     return None

@@ -68,7 +68,7 @@ def _can_fuse(search: Config, device: torch.device) -> bool:
     """Whether trials may be trained together, checkpoints aside."""
     assert search.search is not None
     one_by_one = catalog.SAMPLERS[search.search.sampler].sequential or search.data.folds > 1
-    one_by_one = one_by_one or search.model.module is not None or "module" in (search.space or {})
+    one_by_one = one_by_one or any(name != search.data.name for name in search.own_names())
     if search.fuse is False or one_by_one:
         return False
     return search.fuse != "auto" or device.type == "cuda"

@@ -136,7 +136,7 @@ def _run_stages(
         found.append(_run_stage(chain, replace(stage, request=before), ready, interruption))
         if interruption.happened():
             return interruption.exit_code
-        if found[-1].code or found[-1].left:
+        if found[-1].code or found[-1].left or found[-1].stopped:
             return found[-1].code
     return 0
 
@@ -340,8 +340,10 @@ def _closing(
     # After a stage that is done the next one was about to begin.
     done = bool(found) and not found[-1].left and not found[-1].code and not interrupted
     at = f"stage {min(max(1, len(found) + done), chain.length)} of {chain.length}"
-    if interrupted:
-        return [*lines, f"interrupted at {at}. To continue: {request.again}"]
+    stopped = bool(found) and found[-1].stopped and final is None
+    if interrupted or stopped:
+        how = "interrupted" if interrupted else "stopped"
+        return [*lines, f"{how} at {at}. To continue: {request.again}"]
     if found and found[-1].code:
         study = summaries[-1].name
         return [*lines, f"no trial of {study} completed. See why: cnnsearch diagnose {study}"]

@@ -63,12 +63,14 @@ class Found:
 
     Args:
         left: number of points that are asked for and have not ended.
+        stopped: by `cnnsearch stop`.
     """
 
     summary: StudySummary
     trials: Sequence[Trial]
     code: int
     left: int
+    stopped: bool = False
 
     def document(self) -> dict[str, Any]:
         """What `run --json` prints."""
@@ -116,10 +118,10 @@ def search(request: Request, ready: Preflight, interruption: Interruption) -> Fo
         try:
             if request.stage is not None:
                 study.keep_stage(request.stage)
-            _search(request, ready, study, interruption)
+            stopped = _search(request, ready, study, interruption)
         finally:
             study.release()
-        found = as_found(request)
+        found = replace(as_found(request), stopped=stopped)
     return replace(found, code=interruption.exit_code) if interruption.happened() else found
 
 
@@ -168,7 +170,7 @@ def announce(request: Request, ready: Preflight) -> None:
     make_folder(request.config)
 
 
-def _search(request: Request, ready: Preflight, study: Study, interruption: Interruption) -> None:
+def _search(request: Request, ready: Preflight, study: Study, interruption: Interruption) -> bool:
     from cnnsearch.search import Limits
 
     config = request.config
@@ -187,4 +189,4 @@ def _search(request: Request, ready: Preflight, study: Study, interruption: Inte
         lambda: samples(config, request.count),
         request.watched,
     )
-    carry_out(work, request.workers, ready, limits)
+    return carry_out(work, request.workers, ready, limits)

@@ -53,7 +53,8 @@ class WatchDisplay:
 
     def __enter__(self) -> Self:
         storage, study = self._source
-        verb = [sys.executable, "-m", "cnnsearch", "watch", study, "--of", str(os.getpid())]
+        # -P: the console script does not look for modules in the folder of the command either.
+        verb = [sys.executable, "-P", "-m", "cnnsearch", "watch", study, "--of", str(os.getpid())]
         self._view = subprocess.Popen(
             [*_DEAF, *verb],
             # It may hold a password, which words of a command would show to all.

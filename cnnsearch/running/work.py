@@ -39,8 +39,8 @@ class Work:
     watched: bool = False
 
 
-def carry_out(work: Work, workers: Workers, ready: Preflight, limits: Limits) -> None:
-    """Run it, and show it while it runs.
+def carry_out(work: Work, workers: Workers, ready: Preflight, limits: Limits) -> bool:
+    """Run it, and show it while it runs; whether `stop` asked for its end.
 
     Args:
         limits: but for how many trials are fused, which is chosen here.
@@ -49,7 +49,7 @@ def carry_out(work: Work, workers: Workers, ready: Preflight, limits: Limits) ->
     from cnnsearch.search import Coordinator
 
     if not work.starts:
-        return
+        return False
     config = work.study.config
     tasks = len(work.starts) * config.data.folds
     jobs = workers.number(config, ready, tasks)
@@ -68,5 +68,6 @@ def carry_out(work: Work, workers: Workers, ready: Preflight, limits: Limits) ->
         with make_display(config, work.before, work.count, jobs * fused, watched) as display:
             for event in coordinator.run(work.starts):
                 display.show(event)
+        return coordinator.stopped
     finally:
         executor.close()
