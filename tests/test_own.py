@@ -399,7 +399,7 @@ class TestActivationsAndInits:
     def test_one_that_draws(self, tmp_path: Path) -> None:
         """From the trial's seed; and a look at it changes no number."""
         file = write(tmp_path, "{conv: [8], hidden: [16], activation: others.py:Noisy}")
-        curves = []
+        curves: list[list[tuple[float, float]]] = []
         for sets in ([], [], ["diagnose=false"]):
             torch.manual_seed(len(curves))
             config = load_config(file, sets).at({"lr": 0.05}, seed=0)

@@ -187,11 +187,10 @@ def test_no_further_stage_begins(
     asked = [{"verb": requests.STOP, "trials": [], "now": False}]
     monkeypatch.setattr(Study, "stops", lambda self: asked if len(self.trials()) == 6 else [])
     file = write_digits(tmp_path, search="search: {sampler: random}")
-    file.write_text(
-        file.read_text() + "stages: [{epochs: 1, trials: 6}, {epochs: 1, trials: 2, top: 5}]\n"
-    )
+    stages = "stages: [{epochs: 1, trials: 6}, {epochs: 1, trials: 2, top: 5}]\n"
+    file.write_text(file.read_text() + stages)
     assert cli.run(["run", str(file), "-j", "0"]) == 0
-    assert "stopped at stage 1 of 2. To continue: cnnsearch run" in capsys.readouterr().err
+    assert "stopped at stage 2 of 2. To continue: cnnsearch run" in capsys.readouterr().err
     assert read.study_names(DATABASE) == ["digits.1"]
 
 

@@ -98,7 +98,7 @@ def _close(found: Found, looking: Mapping[str, Command]) -> None:
     """End what looks on, which must have met no error."""
     for name, command in looking.items():
         found.expect(command.runs, f"{name} ended: {command.last}")
-        command.send(signal.SIGINT if name == "optuna-dashboard" else signal.SIGTERM, group=True)
+        command.send(signal.SIGTERM, group=True)  # SIGINT is ignored by what a script began
         command.code(60)
         told = command.talk + command.out
         found.expect("Traceback" not in told and "Error" not in told, f"{name}: {command.last}")
