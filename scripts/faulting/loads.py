@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import resource
 import signal
@@ -17,6 +18,7 @@ from cnnsearch.records import State
 from cnnsearch.study import read
 from faulting.invariants import Found
 from faulting.plans import grid_search, tiny_search
+from faulting.processes import children
 from faulting.scenario import Command
 from faulting.setting import Setting
 
@@ -98,7 +100,10 @@ def _close(found: Found, looking: Mapping[str, Command]) -> None:
     """End what looks on, which must have met no error."""
     for name, command in looking.items():
         found.expect(command.runs, f"{name} ended: {command.last}")
-        command.send(signal.SIGTERM, group=True)  # SIGINT is ignored by what a script began
+        # On a terminal of its own it is a child of what made that; SIGINT and SIGHUP are ignored by
+        # what a script began in the background.
+        for pid in children(command.pid) or [command.pid]:
+            os.kill(pid, signal.SIGTERM)
         command.code(60)
         told = command.talk + command.out
         found.expect("Traceback" not in told and "Error" not in told, f"{name}: {command.last}")
