@@ -30,7 +30,7 @@ _ONNX = """\
 import json
 
 import numpy as np
-import onnxruntime
+import onnxruntime  # pip install onnxruntime
 
 session = onnxruntime.InferenceSession({file!r})
 images = np.random.rand(8, {shape}).astype(np.float32)  # [N, C, H, W], pixels 0..1

@@ -19,7 +19,18 @@ from cnnsearch.errors import CnnsearchError
 from cnnsearch.render.text import counted
 
 _PACKAGES = ("torch", "torchvision", "numpy", "optuna", "sqlalchemy", "pydantic", "click", "rich")
-_EXTRAS = ("scipy", "scikit-learn", "psycopg", "ray")
+_EXTRAS = (
+    "scipy",
+    "scikit-learn",
+    "psycopg",
+    "ray",
+    "matplotlib",
+    "plotly",
+    "optuna-dashboard",
+    "tensorboard",
+    "mlflow-skinny",
+    "onnx",
+)
 # Below this a decoded CIFAR-10 and a search's checkpoints do not fit.
 _LITTLE_GB = 1.0
 _SLOW_S = 0.5

@@ -71,7 +71,7 @@ def _print_once(storage: str, study: str, as_json: bool) -> None:
     if as_json:
         output.write_json(_document(now))
     else:
-        output.write_lines(snapshot_lines(now, output.speaks_utf8()))
+        output.write_lines(snapshot_lines(now, output.speaks_utf8()), wrap=True)
 
 
 def _document(now: Standing) -> dict[str, Any]:

@@ -284,7 +284,16 @@ def _connect(ray: Any, address: str | None) -> None:
     except (ray.exceptions.RayError, RuntimeError, ValueError, OSError) as error:
         said = " ".join(str(error).split())
         option = "--ray" if address is None else f"--ray-address: {address}"
-        raise InputError(f"{option}: {said}") from error
+        raise InputError(f"{option}: {said}{_about_tokens(address)}") from error
+
+
+def _about_tokens(address: str | None) -> str:
+    """What may be wrong with a cluster that answers and lets nobody in."""
+    if address is None or _with_token():
+        return ""
+    return (
+        ". If the cluster wants its token: export RAY_AUTH_MODE=token, with ~/.ray/auth_token here"
+    )
 
 
 def _with_token() -> bool:
