@@ -291,9 +291,7 @@ def _about_tokens(address: str | None) -> str:
     """What may be wrong with a cluster that answers and lets nobody in."""
     if address is None or _with_token():
         return ""
-    return (
-        ". If the cluster wants its token: export RAY_AUTH_MODE=token, with ~/.ray/auth_token here"
-    )
+    return ". If it wants a token: export RAY_AUTH_MODE=token, with its ~/.ray/auth_token here"
 
 
 def _with_token() -> bool:

@@ -354,8 +354,8 @@ def _send(process: int) -> None:
 
 def show(source: Source, utf8: bool) -> int:
     """Show the view until it is left; the exit code."""
-    # Without its terminal it has no use, also where nohup has SIGHUP ignored: it would look for keys
-    # again and again.
+    # Without its terminal it has no use, also where nohup has SIGHUP ignored: it would look for
+    # keys again and again.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     app = Watch(source, utf8)
     code = app.run(mouse=False)
