@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy
@@ -63,19 +62,23 @@ class Server:
         return str(self.folder / "data")
 
     def start(self) -> None:
-        """Let it serve."""
+        """Let it serve, if it does not."""
         where = f"-k {self.folder} -c listen_addresses='{self._address if self._port else ''}'"
         where += f" -p {self._port}" if self._port else ""
         log = str(self.folder / "log")
 
         def starts() -> bool:
-            with suppress(subprocess.CalledProcessError):
-                self._call("pg_ctl", "-D", self._data, "-l", log, "-w", "-o", where, "start")
-                return True
-            return False
+            return self._can("status") or self._can("-l", log, "-w", "-o", where, "start")
 
         # After a crash the last processes of the one before may hold its memory for a moment.
         until(starts, "PostgreSQL", seconds=60)
+
+    def _can(self, *words: str) -> bool:
+        try:
+            self._call("pg_ctl", "-D", self._data, *words)
+        except subprocess.CalledProcessError:
+            return False
+        return True
 
     def stop(self, mode: str = "immediate") -> None:
         """End it; "immediate" is as a crash."""

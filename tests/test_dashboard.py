@@ -147,6 +147,8 @@ def test_a_signal_ends_it(number: signal.Signals, code: int, tmp_path: Path) -> 
     process = subprocess.Popen(
         [sys.executable, "-m", "cnnsearch", "dashboard", "--port", "0"],
         cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        # A shell's background jobs begin with it ignored, and so would this one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     assert process.stderr is not None
     line = process.stderr.readline()

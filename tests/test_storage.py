@@ -12,7 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -245,8 +245,7 @@ def test_a_password_among_the_words(capsys: Capture) -> None:
 def own_server(server: Server) -> Iterator[Server]:
     """The server, running again after the test."""
     yield server
-    with suppress(subprocess.CalledProcessError):
-        server.start()
+    server.start()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
