@@ -20,6 +20,7 @@ import torch
 
 from cnnsearch import drafts
 from cnnsearch.config.config import Config
+from cnnsearch.own import file_of
 from cnnsearch.records import CHECKPOINT_LINE, Checkpointing, EpochResult, LayerProbe, Probe
 
 FORMAT = 1
@@ -59,16 +60,14 @@ def identity(config: Config, environment: Mapping[str, Any], fold: int) -> dict[
     return {
         "config": json.dumps(plain, sort_keys=True),
         "fold": str(fold),
-        "file of one's own": str({name: environment.get(name) for name in _files(config)}),
+        "file of one's own": str(
+            {name: environment.get(name) for name in map(file_of, config.own_names())}
+        ),
         "data set": str(environment["data"]),
         "torch": ".".join(str(environment["torch"]).split(".")[:2]),
         "cnnsearch": str(environment["cnnsearch"]),
         "processor": str(environment["processor"]),
     }
-
-
-def _files(config: Config) -> list[str]:
-    return [name.rpartition(":")[0] for name in config.own_names()]
 
 
 class Checkpoints:

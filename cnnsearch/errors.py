@@ -40,3 +40,9 @@ class NothingCompleteError(CnnsearchError):
 
 class MissingExtraError(InputError):
     """An optional dependency is absent; the text names the extra to install."""
+
+
+def in_one_line(error: BaseException) -> str:
+    """Its type, and the first line of what it says where it says anything."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from cnnsearch.errors import InputError
+from cnnsearch.errors import InputError, in_one_line
 
 PATTERN = r"[^\x00-\x1f]+\.py:[A-Za-z_][A-Za-z0-9_]*"
 _modules: dict[tuple[Path, str], ModuleType] = {}
@@ -26,6 +26,11 @@ _modules: dict[tuple[Path, str], ModuleType] = {}
 def is_own(name: str) -> bool:
     """Whether a name is of a file: `FILE.py:NAME`."""
     return re.fullmatch(PATTERN, name) is not None
+
+
+def file_of(name: str) -> str:
+    """The file of such a name, as it was written."""
+    return name.rpartition(":")[0]
 
 
 def resolve(target: str) -> Any:
@@ -43,7 +48,7 @@ def digests(names: Iterable[str]) -> dict[str, str]:
     Raises:
         InputError: a file cannot be read.
     """
-    return {name.rpartition(":")[0]: _digest(_content(name)) for name in names if is_own(name)}
+    return {file_of(name): _digest(_content(name)) for name in names if is_own(name)}
 
 
 def check_unchanged(names: Iterable[str], expected: Mapping[str, str]) -> None:
@@ -102,14 +107,12 @@ def _told(path: Path, error: Exception) -> str:
     """Where in the file it went wrong, and what."""
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
     line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
-    text = str(error).strip().splitlines()
-    what = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    what = in_one_line(error)
     return f"line {line}: {what}" if line else what
 
 
 def _content(name: str) -> bytes:
-    file = name.rpartition(":")[0]
-    path = _path(file)
+    path = _path(file_of(name))
     try:
         return path.read_bytes()
     except OSError as error:

@@ -18,7 +18,7 @@ from cnnsearch.config.config import Config
 from cnnsearch.data import Images, TrialData, load, prepare, root_of
 from cnnsearch.data.readings import add_reading
 from cnnsearch.environment import cpu_name, environment
-from cnnsearch.errors import CnnsearchError, DataError, InputError
+from cnnsearch.errors import CnnsearchError, DataError, InputError, in_one_line
 from cnnsearch.fused import Member
 from cnnsearch.guard import Diverged, DivergenceGuard
 from cnnsearch.model import Dropout, build, draw_weights, initialise, own
@@ -346,8 +346,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 def _failed(error: Exception, facts: dict[str, Any]) -> Outcome:
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    text = str(error).strip().splitlines()
-    message = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    message = in_one_line(error)
     if is_out_of_memory(error):
         facts["out_of_memory"] = True
     facts |= {

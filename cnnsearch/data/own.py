@@ -10,7 +10,7 @@ import numpy as np
 from cnnsearch.config.sections import Data
 from cnnsearch.data import cache
 from cnnsearch.data.images import Images, Labels, Pixels, Say, fingerprint, root_of
-from cnnsearch.errors import DataError, InputError
+from cnnsearch.errors import DataError, InputError, in_one_line
 from cnnsearch.own import resolve, whole
 
 _CHANNELS = (1, 3)
@@ -56,9 +56,7 @@ def _called(section: Data) -> tuple[Part, Part | None, tuple[str, ...]]:
     except InputError as error:
         raise DataError(f"data.name: {error}") from error
     except Exception as error:  # of its code, or of arrays as odd as one can make them
-        text = str(error).strip().splitlines()
-        told = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
-        raise DataError(f"data.name: {name}: {told}") from error
+        raise DataError(f"data.name: {name}: {in_one_line(error)}") from error
 
 
 def _checked(name: str, given: Any) -> tuple[Part, Part | None, tuple[str, ...]]:

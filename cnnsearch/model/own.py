@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cnnsearch import catalog
 from cnnsearch.config.sections import OWN_INIT, Model
-from cnnsearch.errors import InputError
+from cnnsearch.errors import InputError, in_one_line
 from cnnsearch.own import resolve
 
 # The network gets these by the names of its parameters; `init` is drawn afterwards.
@@ -42,7 +42,7 @@ def build(section: Model, shape: tuple[int, int, int], classes: int, seed: int) 
         try:
             network = factory(shape, classes, **given)
         except Exception as error:
-            raise InputError(f"{section.module}: {_said(error)}") from error
+            raise InputError(f"{section.module}: {in_one_line(error)}") from error
     if not isinstance(network, nn.Module):
         kind = type(network).__name__
         raise InputError(f"{section.module}: gives {kind}, and not a torch.nn.Module.")
@@ -89,7 +89,7 @@ def check(section: Model, shape: tuple[int, int, int], classes: int) -> str | No
     except InputError as error:
         return str(error)
     except Exception as error:
-        return f"{section.module}: of images {list(shape)}: {_said(error)}"
+        return f"{section.module}: of images {list(shape)}: {in_one_line(error)}"
     if not isinstance(scores, Tensor) or scores.shape != (_IMAGES, classes):
         found = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         return f"{section.module}: gives {found} for {_IMAGES} images, not {[_IMAGES, classes]}."
@@ -137,8 +137,3 @@ def _maker(activation: str) -> Callable[[], nn.Module]:
         return module
 
     return make
-
-
-def _said(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
