@@ -99,6 +99,11 @@ class Opened:
         """Names of a figure's traces that stand in its legend."""
         return [one["name"] for one in self.traces(kind) if one.get("showlegend") is not False]
 
+    def tab(self, panel: str) -> None:
+        """Turn to a tab, and wait for it: the page turns only after the click has ended."""
+        self.page.click(f"#tab-{panel}")
+        self.page.wait_for_selector(f"#{panel}", state="visible")
+
     def filter(self, text: str, count: str) -> None:
         """Write into the filter, and wait for the count of trials below it."""
         self.page.fill(".filter", text)
@@ -345,7 +350,7 @@ def test_studies_of_which_there_is_little_to_show(look: Any, tmp_path: Path) -> 
         2: ("No trial is complete yet", "3 of 3 ended trials wasted"),
     }
     for study, texts in told.items():
-        opened.page.click(f"#tab-study-{study}")
+        opened.tab(f"study-{study}")
         opened.draw_all()
         panel = opened.page.inner_text(f"#study-{study}")
         assert all(text in panel for text in texts)
@@ -360,8 +365,7 @@ def test_several_studies_have_a_tab_each(look: Any, nine: Path) -> None:
     assert "With 2 trials, or 6 epochs, each" in overview
     assert [one["name"] for one in opened.traces("progress-trials")] == ["digits", "other"]
     assert not opened.page.is_visible("#study-1")
-    opened.page.click("#tab-study-1")
-    opened.page.wait_for_selector("#study-1", state="visible")
+    opened.tab("study-1")
     assert not opened.page.is_visible("#overview")
     assert "0.8000" in opened.page.inner_text("#study-1 .hero")
     opened.draw_all()
