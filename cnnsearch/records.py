@@ -330,6 +330,7 @@ class StudySummary:
         config: the resolved config, as plain data.
         repeats: of a study of repeats, the name of the study whose trials they are.
         stage: of a chain of searches, which narrow by themselves.
+        command: what it was begun or last continued with; None where an older version began it.
     """
 
     name: str
@@ -342,6 +343,7 @@ class StudySummary:
     config: Mapping[str, Any]
     repeats: str | None = None
     stage: bool = False
+    command: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

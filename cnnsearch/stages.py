@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 from cnnsearch import ranking
@@ -26,15 +27,17 @@ _LONGEST = 64  # characters of a study's name
 _SEEDS = 2**63
 
 
-def next_name(study: str) -> str:
-    """The name of the search after one: `coarse` -> `coarse-2` -> `coarse-3`.
+def next_names(study: str) -> Iterator[str]:
+    """Names of the search after one, the first to be taken if it is free: of `coarse` `coarse-2`,
+    `coarse-3` and so on.
 
     Only numbers from 2 to 9 count on: `cifar-10` is a name.
     """
     match = re.fullmatch(r"(.+)-([2-9])", study)
     stem, number = (match[1], int(match[2]) + 1) if match else (study, 2)
-    end = f"-{number}"
-    return stem[: _LONGEST - len(end)].rstrip("-._") + end
+    for i in count(number):
+        end = f"-{i}"
+        yield stem[: _LONGEST - len(end)].rstrip("-._") + end
 
 
 def following(

@@ -98,6 +98,11 @@ class TestNextSteps:
             f"{NARROW}; {LOOK}",
         ]
 
+    def test_with_the_command_that_it_was_started_with(self) -> None:
+        command = "cnnsearch run digits.yaml --name other -S epochs=4"
+        found = steps(trials(SPREAD), planned=12, command=command)
+        assert found[0] == f"{command} (runs the 2 points left)"
+
     def test_a_running_search(self) -> None:
         found = [*trials(SPREAD[:3]), trial(3, None, 0.1, State.RUNNING)]
         assert steps(found, planned=9) == [

@@ -24,7 +24,7 @@ from cnnsearch.render.text import clean
 from cnnsearch.review.narrowing import Narrowing, Options, narrowed
 from cnnsearch.running import searching
 from cnnsearch.space import Choice, Condition, Parameter, Range, Space, random_point
-from cnnsearch.stages import following, next_name
+from cnnsearch.stages import following, next_names
 from cnnsearch.study.store import Study
 from tests.builders import digits_config
 from tests.studies import complete, point, write_study
@@ -339,7 +339,7 @@ def test_lower_is_better_too() -> None:
     ],
 )
 def test_names(study: str, name: str) -> None:
-    assert next_name(study) == name
+    assert next(next_names(study)) == name
 
 
 # The verb
@@ -489,6 +489,18 @@ def test_run_at_once(tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch)
     again = json.loads(call(*words, "--force", "--json").out)
     assert again["file"] == "coarse-2.yaml"
     assert again["run"]["counts"] == {"complete": 2}
+
+
+def test_a_second_narrowing_takes_a_name_of_its_own(
+    tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same search, which went on: `run` would refuse the name of the first."""
+    monkeypatch.setenv("CNNSEARCH_STORAGE", str(tmp_path / "own.db"))
+    told = tuple(complete(0.5 + k / 20, point(10 ** (-k / 4))) for k in range(8))
+    write_study(tmp_path / "own.db", "coarse", told)
+    words = ("narrow", "coarse", "-n", "1", "--run", "-j", "0", "--json", "--epochs")
+    studies = [json.loads(call(*words, epochs).out)["study"] for epochs in "1213"]
+    assert studies == ["coarse-2", "coarse-3", "coarse-2", "coarse-4"]
 
 
 def test_the_command_that_follows_is_in_the_same_storage(

@@ -19,7 +19,7 @@ from cnnsearch.executors.attempt import attempt
 from cnnsearch.model import layer_table
 from cnnsearch.probe import Prober
 from cnnsearch.records import Checkpointing, EpochResult, Outcome, State, Task
-from cnnsearch.study.store import check_resume
+from cnnsearch.study.resuming import check_resume
 from tests.builders import write_digits
 
 Capture = pytest.CaptureFixture[str]

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from cnnsearch.errors import InputError
+from cnnsearch.errors import InputError, StorageGoneError
 from cnnsearch.study import attributes, read, requests
 from cnnsearch.study.database import open_storage
 from cnnsearch.study.store import Study
@@ -230,6 +230,30 @@ class TestKilled:
         database.engine.dispose()
         assert marks(storage) == {}
         assert sorted(map(str, stored(storage).values())) == ["None", "None", "{}"]
+
+    def test_a_stop_that_is_taken_but_not_freed(
+        self, storage: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The storage fails between the two: the search has it, and is given it once more."""
+        study = Study.claim(str(storage), digits_config("digits", SPACE, 3), "images", 8)
+        try:
+            leave(storage, verb="stop", trials=[], now=False)
+
+            def fails(study_id: int, key: str, value: Any) -> None:
+                raise StorageGoneError("the storage is gone")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(study._database, "set_study_user_attr", fails)
+                study.apply_requests(0.0)
+            assert study.gone is not None
+            assert [one["verb"] for one in study.stops()] == ["stop"]
+            study._try_again()
+            study.apply_requests(0.0)
+            assert [one["verb"] for one in study.stops()] == ["stop"]
+            study.apply_requests(0.0)
+            assert study.stops() == []
+        finally:
+            study.release()
 
     def test_a_real_kill(self, storage: Path, call: Any) -> None:
         """The process dies by SIGKILL as soon as its request is in the database."""

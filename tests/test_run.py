@@ -214,11 +214,18 @@ def test_n_is_the_total(tmp_path: Path) -> None:
     assert len(read.trials(DATABASE, "digits")) == 4
 
 
-def test_timeout_reached_is_exit_0_or_3_and_continued(tmp_path: Path) -> None:
+def test_timeout_reached_is_exit_0_or_3_and_continued(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`list` tells with which command."""
     path = write_digits(tmp_path, train="train: {epochs: 30, batch_size: 32}")
     assert cli.run(["run", str(path), "-j", "0", "--timeout", "1s", "-n", "500"]) == 0
     first = results("digits")
     assert 0 < len(first) < 500
+    assert cli.run(["list", "digits"]) == 0
+    left = 500 - len(first)
+    told = f"next: cnnsearch run {path} -j 0 --timeout 1s -n 500 (runs the {left} points left)"
+    assert told in capsys.readouterr().err
     assert cli.run(["run", str(path), "-j", "0", "-n", str(len(first) + 2)]) == 0
     assert results("digits")[: len(first)] == first
     assert len(results("digits")) == len(first) + 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,9 @@ class _Next:
               help="Cross-validate each trial on K folds.")  # fmt: skip
 @set_option
 @click.option(
-    "--name", metavar="STUDY", help="Name of the next study; default: coarse-2 of coarse."
+    "--name",
+    metavar="STUDY",
+    help="Name of the next study.  [default: coarse-2 of coarse, or the next that is free]",
 )
 @click.option("-o", "--output", "target", metavar="FILE", help="Write to FILE instead of stdout.")
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
@@ -137,7 +139,7 @@ def _next(
     from cnnsearch.config import from_plain, to_yaml
     from cnnsearch.render.narrow import evidence_comment, head
     from cnnsearch.review.narrowing import PAD, TOP, Options
-    from cnnsearch.stages import following, next_name
+    from cnnsearch.stages import following, next_names
     from cnnsearch.study.kinds import check_search
 
     wanted = _values(sets, {"epochs": epochs, "trials": trials, "validation": folds, "study": name})
@@ -147,16 +149,37 @@ def _next(
     config = from_plain(dict(summary.config))
     _check_values(config, wanted)
     _warn_of_unfinished(summary, attempts)
-    values = {"study": next_name(summary.name), **wanted}
+    values = {"study": next(next_names(summary.name)), **wanted}
     try:
         found, narrowing = following(config, attempts, values, options)
     except InputError as error:
         raise InputError(f"{summary.name}: {str(error).replace('STUDY', summary.name)}") from error
+    if "study" not in wanted:
+        found = replace(found, study=_free_name(storage, summary.name, found))
     assert config.search is not None
     title = head(narrowing, summary.name, config.search.objective)
     words = shlex.join(["cnnsearch", *click.get_current_context().obj])
     comment = [f"{found.study}: {title}.", f"Written by: {words}", *evidence_comment(narrowing)]
     return _Next(summary.name, found, narrowing, title, to_yaml(found, "\n".join(comment)))
+
+
+def _free_name(storage: str, parent: str, config: Config) -> str:
+    """The first name after the parent's that no other search has; the same search goes on."""
+    from cnnsearch.stages import next_names
+
+    names = next_names(parent)
+    return next(name for name in names if _goes_on(storage, replace(config, study=name)))
+
+
+def _goes_on(storage: str, config: Config) -> bool:
+    """Whether `run` would begin or continue a study of that name with this config."""
+    from cnnsearch.study.resuming import check_resume
+
+    try:
+        check_resume(storage, config)
+    except InputError:
+        return False
+    return True
 
 
 def _values(sets: Sequence[str], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -268,8 +291,6 @@ def _run(
     Args:
         options: of the command that continues, but for the jobs.
     """
-    from dataclasses import replace
-
     from cnnsearch.commands.request import read_request
     from cnnsearch.running import searching
     from cnnsearch.running.workers import LocalWorkers

@@ -34,7 +34,8 @@ from cnnsearch.running.workers import LocalWorkers, Workers
 from cnnsearch.search import Limits
 from cnnsearch.space import point_key, repeat_seed
 from cnnsearch.study import attributes, read
-from cnnsearch.study.store import Study, check_resume
+from cnnsearch.study.resuming import check_resume
+from cnnsearch.study.store import Study
 
 _AGAIN = (State.KILLED, State.RUNNING, State.FAILED)
 _TOLD = frozenset(State) - {State.KILLED, State.RUNNING}
@@ -183,7 +184,8 @@ def _run(plan: _Plan, ready: Preflight, workers: Workers, interruption: Interrup
     """Claim the study and run what waits."""
     config = plan.config
     points = _points(plan, read.trials(plan.storage, config.study))
-    study = Study.claim(plan.storage, config, ready.images.fingerprint, points, plan.kind)
+    fingerprint = ready.images.fingerprint
+    study = Study.claim(plan.storage, config, fingerprint, points, plan.kind, again())
     try:
         before = study.trials()
         waiting = _waiting(plan, before)

@@ -93,7 +93,7 @@ def _say_what_would_run(request: Request, as_json: bool) -> int:
     from cnnsearch.render import output
     from cnnsearch.render.trials import params_text
     from cnnsearch.running import chain, searching
-    from cnnsearch.study.store import check_resume
+    from cnnsearch.study.resuming import check_resume
 
     if request.config.stages:
         request = chain.current(request)

@@ -36,7 +36,7 @@ from cnnsearch.running.searching import Found, Request
 from cnnsearch.stages import Chain, plan_lines
 from cnnsearch.study import attributes, read
 from cnnsearch.study.location import study_folder
-from cnnsearch.study.store import check_resume
+from cnnsearch.study.resuming import check_resume
 
 if TYPE_CHECKING:
     from cnnsearch.preflight import Preflight

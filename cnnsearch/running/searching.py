@@ -21,7 +21,8 @@ from cnnsearch.running.display import ended_as_interrupted, make_folder
 from cnnsearch.running.work import Work, carry_out
 from cnnsearch.running.workers import LocalWorkers, Workers
 from cnnsearch.study import read
-from cnnsearch.study.store import Study, check_resume
+from cnnsearch.study.resuming import check_resume
+from cnnsearch.study.store import Study
 
 if TYPE_CHECKING:
     from cnnsearch.preflight import Preflight
@@ -113,7 +114,9 @@ def search(request: Request, ready: Preflight, interruption: Interruption) -> Fo
         StorageGoneError: the storage is gone; with the interruption's exit code where one came.
     """
     fingerprint = ready.images.fingerprint
-    study = Study.claim(request.storage, request.config, fingerprint, request.count)
+    study = Study.claim(
+        request.storage, request.config, fingerprint, request.count, command=request.again
+    )
     with ended_as_interrupted(request.config.study, interruption):
         try:
             if request.stage is not None:

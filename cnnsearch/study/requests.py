@@ -99,11 +99,14 @@ def waiting(attrs: Mapping[str, Any]) -> dict[str, Request]:
     return dict(sorted(found.items(), key=lambda item: item[1]["order"]))
 
 
-def apply(database: RDBStorage, study_id: int) -> list[Request]:
-    """Apply what waits and asks for marks; only for the one who holds the study's lock.
+def apply(
+    database: RDBStorage, study_id: int, stop: Callable[[Request], None] = lambda _: None
+) -> None:
+    """Apply what waits; only for the one who holds the study's lock.
 
-    Returns:
-        what asks to stop, taken from its place.
+    Args:
+        stop: takes what asks to stop, before its place is emptied: where the storage fails between
+            the two it takes it once more, and that asks for nothing new. By default nothing does.
     """
     attrs = database.get_study_user_attrs(study_id)
     found = waiting(attrs)
@@ -115,9 +118,10 @@ def apply(database: RDBStorage, study_id: int) -> list[Request]:
         for request in mine.values():
             marks = marked(marks, request, count)
         database.set_study_user_attr(study_id, attributes.MARKS, marks)
+    for request in stops.values():
+        stop(request)
     for key in (*mine, *stops):
         database.set_study_user_attr(study_id, key, None)
-    return list(stops.values())
 
 
 def leave(database: RDBStorage, storage: str, study_id: int, request: Request) -> str:

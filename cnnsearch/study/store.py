@@ -17,8 +17,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from cnnsearch import __version__
-from cnnsearch.config import Config, differences, from_plain
-from cnnsearch.errors import CnnsearchError, InputError, StorageGoneError, StudyBusyError
+from cnnsearch.config import Config
+from cnnsearch.errors import CnnsearchError, StorageGoneError, StudyBusyError
 from cnnsearch.own import digests
 from cnnsearch.ranking import last_attempts
 from cnnsearch.records import Params, Start, State, Trial
@@ -26,9 +26,9 @@ from cnnsearch.study import attributes, read, requests
 from cnnsearch.study.backends import backend
 from cnnsearch.study.database import open_storage, opened, study_id, told
 from cnnsearch.study.distributions import to_optuna
-from cnnsearch.study.kinds import check_kind
 from cnnsearch.study.lock import StudyLock
 from cnnsearch.study.pruners import make_pruner
+from cnnsearch.study.resuming import check_resume
 from cnnsearch.study.samplers import draw, make_sampler, optuna_distributions
 from cnnsearch.study.writer import Gone, Writer, bury
 
@@ -78,6 +78,7 @@ class Study:
         fingerprint: str,
         planned: int,
         repeats: Mapping[str, Any] | None = None,
+        command: str | None = None,
     ) -> Study:
         """Open or create the study of a config and take the right to write it.
 
@@ -85,6 +86,7 @@ class Study:
             fingerprint: of the data set's content.
             planned: number of points that it is to have.
             repeats: of a study that repeats trials of another one, see `attributes.RERUN`.
+            command: what continues it, see `attributes.COMMAND`.
 
         Raises:
             StudyBusyError: another living process owns it.
@@ -95,7 +97,9 @@ class Study:
             raise StudyBusyError(busy_message(storage, config.study))
         try:
             check_resume(storage, config, fingerprint, repeats)
-            return cls._claimed(storage, config, lock, fingerprint, planned, repeats)
+            told = {attributes.RERUN: repeats, attributes.COMMAND: command}
+            kept = {name: value for name, value in told.items() if value is not None}
+            return cls._claimed(storage, config, lock, fingerprint, planned, kept)
         except BaseException:
             lock.release()
             raise
@@ -108,13 +112,13 @@ class Study:
         lock: StudyLock,
         fingerprint: str,
         planned: int,
-        repeats: Mapping[str, Any] | None,
+        kept: Mapping[str, Any],
     ) -> Study:
         with told(storage):
             database = open_storage(storage)
             try:
                 study = cls(storage, config, lock, fingerprint, database)
-                study._take(planned, repeats)
+                study._take(planned, kept)
             except BaseException:
                 database.engine.dispose()
                 raise
@@ -122,11 +126,11 @@ class Study:
         study.stops()  # those were meant for a search that has ended
         return study
 
-    def _take(self, planned: int, repeats: Mapping[str, Any] | None) -> None:
+    def _take(self, planned: int, kept: Mapping[str, Any]) -> None:
         """Make the study this process's, as it was or new."""
         self._set(attributes.COORDINATOR, _coordinator(self.run))
-        if repeats is not None:
-            self._set(attributes.RERUN, repeats)
+        for name, value in kept.items():
+            self._set(name, value)
         self._set(attributes.CONFIG, self.config.plain())
         self._set(attributes.FINGERPRINT, self.fingerprint)
         self._set(attributes.VERSION, __version__)
@@ -297,7 +301,7 @@ class Study:
         with told(self.storage):
             version = self._backend.version(self._database.engine)
             if version is None or version != self._seen:
-                self._stops += requests.apply(self._database, self._id)
+                requests.apply(self._database, self._id, self._stops.append)
                 self._seen = version  # told before what it tells was read, so nothing is missed
 
     def _try_again(self) -> None:
@@ -329,41 +333,6 @@ class Study:
 
     def _set(self, key: str, content: Any) -> None:
         self._database.set_study_user_attr(self._id, key, content)
-
-
-def check_resume(
-    storage: str,
-    config: Config,
-    fingerprint: str | None = None,
-    repeats: Mapping[str, Any] | None = None,
-) -> None:
-    """Refuse a config that does not go on with the stored study.
-
-    Args:
-        fingerprint: of the data; None leaves the data out.
-        repeats: see `Study.claim`.
-
-    Raises:
-        InputError: with the differences.
-    """
-    attrs = read.study_attributes(storage, config.study)
-    if attrs is None:
-        return
-    other = "To start another study, give it a name: --name NAME."
-    check_kind(config.study, attrs.get(attributes.RERUN), repeats, other)
-    changed = differences(from_plain(attrs[attributes.CONFIG]), config)
-    if changed:
-        lines = "\n".join(f"  {line}" for line in changed)
-        raise InputError(f"study {config.study} was started with other values:\n{lines}\n{other}")
-    files = digests(config.own_names())
-    for name, digest in attrs.get(attributes.OWN_FILES, {}).items():
-        if files.get(name, digest) != digest:
-            raise InputError(f"study {config.study} was started with another {name}. {other}")
-    stored = attrs.get(attributes.FINGERPRINT)
-    if None not in (fingerprint, stored) and stored != fingerprint:
-        raise InputError(
-            f"study {config.study} was started with other images than data.root holds now. {other}"
-        )
 
 
 def busy_message(storage: str, name: str) -> str:

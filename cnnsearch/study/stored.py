@@ -53,6 +53,7 @@ _OF_STUDY: Mapping[str, Form] = {
     attributes.OWN_FILES: Each(str),
     attributes.COORDINATOR: {"pid": int, "host": str},
     attributes.PLANNED: int,
+    attributes.COMMAND: str,
     attributes.VERSION: str,
     attributes.MARKS: Each({"tags?": [str], "note?": _TEXT, "hidden?": bool, "tests?": [dict]}),
     attributes.STAGE: Maybe({"family": str, "stage": int, "of": int, "parent": _TEXT}),
