@@ -13,6 +13,7 @@ from cnnsearch.config.sections import Data
 from cnnsearch.data import load
 from cnnsearch.executors.cluster import SETTINGS, Cluster
 from cnnsearch.executors.ray import RayExecutor
+from cnnsearch.executors.remote import Needs
 from tests.builders import digits_config
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +22,8 @@ ROOT = Path(__file__).parents[1]
 def on_ray(cluster: Cluster, jobs: int = 1) -> RayExecutor:
     """Workers for trials of digits."""
     fingerprint = load(Data(name="digits")).fingerprint
-    return RayExecutor(cluster, jobs, digits_config().plain(), fingerprint, print)
+    needs = Needs(digits_config().plain(), str(Path.cwd()), fingerprint, {})
+    return RayExecutor(cluster, jobs, needs, print)
 
 
 class Nodes:

@@ -16,7 +16,8 @@ from cnnsearch import cli, executors
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.executors import Message
 from cnnsearch.executors import cluster as clusters
-from cnnsearch.executors.cluster import Cluster
+from cnnsearch.executors.cluster import Cluster, unfit
+from cnnsearch.executors.remote import Needs, Node, versions
 from cnnsearch.records import Checkpointing, EpochResult, Outcome, State, Task, Trial
 from cnnsearch.study import read
 from tests.builders import digits_config, write_digits
@@ -135,6 +136,54 @@ def test_unfit_nodes_get_no_trials(nodes: Nodes, tmp_path: Path) -> None:
     assert f"node {os.uname().nodename} ({node.node_id[:8]}) gets no trials" in said
     assert "torch 9.9 instead of" in said
     assert "1 worker on 1 node of Ray" in said
+
+
+def test_files_of_ones_own(nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the folder of the command, wherever Ray was started; a node without it is named."""
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "def net(shape, classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))\n"
+    )
+    elsewhere = tmp_path / "path"
+    elsewhere.mkdir()
+    code = "import os\nos.chdir = lambda path: None\n"  # as where there is no such folder
+    (elsewhere / "sitecustomize.py").write_text(code)
+    with monkeypatch.context() as patch:
+        patch.chdir(elsewhere)
+        node = nodes.add(env={"PYTHONPATH": f"{elsewhere}{os.pathsep}{os.environ['PYTHONPATH']}"})
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        "study: own\ndata: {name: digits}\nmodel: {module: 'net.py:net'}\ntrain: {epochs: 1}\n"
+        "search: {sampler: random, trials: 2}\nspace: {lr: [0.01, 0.1]}\n"
+    )
+    try:
+        with run(nodes, tmp_path, str(file)) as process:
+            assert process.stderr is not None
+            said = process.stderr.read()
+    finally:
+        nodes.kill(node)
+    assert process.returncode == 0, said
+    assert f"({node.node_id[:8]}) gets no trials: no {tmp_path / 'net.py'} there" in said
+    assert {trial.state for trial in read.trials(DATABASE, "own")} == {State.COMPLETE}
+
+
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        ({"images": "other"}, "other images in data.root there. Put the same there."),
+        ({"images": "no such folder"}, "no such folder in data.root there."),
+        ({"files": {}}, "no /there/net.py there. Put the same there."),
+        ({"files": {"net.py": "b"}}, "another /there/net.py there. Put the same there."),
+        ({"versions": {}}, "it has Python absent instead of"),
+        ({}, None),
+    ],
+)
+def test_what_makes_a_node_unfit(there: dict[str, Any], told: str | None) -> None:
+    needs = Needs({}, "/there", "images", {"net.py": "a"})
+    same: dict[str, Any] = {"versions": versions(), "images": "images", "files": {"net.py": "a"}}
+    found = unfit(Node("id", "host", **{**same, **there}), needs)
+    assert found == told or (told is not None and found is not None and found.startswith(told))
 
 
 @pytest.mark.parametrize(

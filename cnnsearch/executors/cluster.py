@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cnnsearch.errors import CnnsearchError, InputError, MissingExtraError
 from cnnsearch.executors import processes
-from cnnsearch.executors.remote import Node, look, versions
+from cnnsearch.executors.remote import Needs, Node, look, versions
 
 # With Ray's own settings a pulled cable was seen after 445 s, with these after 15 to 48.
 SETTINGS = {
@@ -126,7 +127,7 @@ class Cluster:
             "nodes and here, and set RAY_AUTH_MODE=token for ray start and here."
         )
 
-    def examine(self, config: Mapping[str, Any], fingerprint: str) -> list[str]:
+    def examine(self, needs: Needs) -> list[str]:
         """Look at all nodes before the first trial; unfit ones are given none.
 
         Returns:
@@ -142,7 +143,7 @@ class Cluster:
         asked = {
             node: task.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
-            ).remote(config)
+            ).remote(needs)
             for node, place in self._places.items()
             if place.room
         }
@@ -155,7 +156,7 @@ class Cluster:
         for node, answer in asked.items():
             try:
                 found = ray.get(answer, timeout=max(1.0, deadline - time.monotonic()))
-                reason = unfit(found, fingerprint)
+                reason = unfit(found, needs)
             except Exception as error:  # whatever it is, the node cannot run a trial
                 reason = in_short(error)
             if reason is not None:
@@ -218,7 +219,7 @@ class Cluster:
         return min(rooms, default=0)
 
 
-def unfit(node: Node, fingerprint: str) -> str | None:
+def unfit(node: Node, needs: Needs) -> str | None:
     """Why trials there would give other numbers, or fail; None where they would not."""
     other = [
         f"{name} {node.versions.get(name, 'absent')} instead of {here}"
@@ -227,7 +228,12 @@ def unfit(node: Node, fingerprint: str) -> str | None:
     ]
     if other:
         return f"it has {', '.join(other)}. Install the same there."
-    if node.images != fingerprint:
+    for file, digest in needs.files.items():
+        if node.files.get(file) != digest:
+            held = "another" if file in node.files else "no"
+            whole = Path(needs.folder, Path(file).expanduser())
+            return f"{held} {whole} there. Put the same there."
+    if node.images != needs.images:
         held = "other images" if " " not in node.images else node.images
         return f"{held} in data.root there. Put the same there."
     return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from cnnsearch.errors import CnnsearchError
 from cnnsearch.executors import Lost, Message
 from cnnsearch.executors.attempt import asked
 from cnnsearch.executors.cluster import Cluster, in_short, unfit
-from cnnsearch.executors.remote import Node, Told, Worker
+from cnnsearch.executors.remote import Needs, Node, Told, Worker
 from cnnsearch.executors.worker import LOG
 from cnnsearch.records import Outcome, State, Task
 
@@ -60,22 +60,20 @@ class RayExecutor:
         self,
         cluster: Cluster,
         jobs: int,
-        config: Mapping[str, Any],
-        fingerprint: str,
+        needs: Needs,
         say: Callable[[str], None],
     ) -> None:
         """Start the actors.
 
         Args:
             jobs: at most so many.
-            config: of the search; `fingerprint`: of its images, which each node has to have.
+            needs: of the search, which each node has to have.
             say: gets a line for the user.
         """
         self._cluster = cluster
         self._ray = cluster.ray
         self._jobs = jobs
-        self._config = config
-        self._fingerprint = fingerprint
+        self._needs = needs
         self._say = say
         self._full = False
         self._said = False
@@ -160,8 +158,9 @@ class RayExecutor:
                 "run it again to continue."
             )
         while len(self._actors) < min(room, self._jobs):
-            handle = self._cluster.actor(Worker, self._cluster.share.gpus > 0)
-            self._actors.append(_Actor(handle, handle.look.remote(self._config)))
+            gpus = self._cluster.share.gpus > 0
+            handle = self._cluster.actor(Worker, gpus, self._needs.folder)
+            self._actors.append(_Actor(handle, handle.look.remote(self._needs)))
 
     def _call(self, actor: _Actor) -> None:
         """Let an actor go on: with what it is to stop, where it waits to be told, else ahead."""
@@ -194,7 +193,7 @@ class RayExecutor:
 
     def _settle(self, actor: _Actor, node: Node) -> None:
         """Give an actor trials, unless it came to a node that is not fit."""
-        reason = unfit(node, self._fingerprint)
+        reason = unfit(node, self._needs)
         self._dead_starts = 0
         if reason is None:
             actor.node = node.id

@@ -10,17 +10,18 @@ import socket
 import tempfile
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from cnnsearch import __version__
-from cnnsearch.errors import CnnsearchError
+from cnnsearch.errors import CnnsearchError, InputError
 from cnnsearch.executors import Message
 from cnnsearch.executors.attempt import attempt, print_failures
 from cnnsearch.executors.processes import STOP_SIGNALS, forget_secrets
 from cnnsearch.executors.worker import LOG
+from cnnsearch.own import digests
 from cnnsearch.records import Task
 
 
@@ -45,6 +46,23 @@ CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.pt"
 
 
 @dataclass(frozen=True, slots=True)
+class Needs:
+    """What a node has to have for the trials of a search.
+
+    Args:
+        config: of the search, plain.
+        folder: of the command, from which relative paths are taken where a node has it.
+        images: their fingerprint.
+        files: digests of the user's own files, see `cnnsearch.own.digests`.
+    """
+
+    config: Mapping[str, Any]
+    folder: str
+    images: str
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """What decides a trial's numbers on a node, beside its processor.
 
@@ -52,12 +70,14 @@ class Node:
         id: Ray's; `host`: its name.
         versions: of Python, torch and cnnsearch, without what tells a build (`+cu126`).
         images: their fingerprint, or why there are none.
+        files: digests of those of the user's own files that are there.
     """
 
     id: str
     host: str
     versions: Mapping[str, str]
     images: str
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def versions() -> dict[str, str]:
@@ -69,32 +89,42 @@ def versions() -> dict[str, str]:
     }
 
 
-def look(config: Mapping[str, Any]) -> Node:
-    """What the node is where this runs.
-
-    Args:
-        config: a single run, or a search; its images are looked for.
-    """
+def look(needs: Needs) -> Node:
+    """What the node is where this runs, of what a search needs."""
     import ray
 
     from cnnsearch.config import from_plain
     from cnnsearch.data import load
 
+    config = from_plain(needs.config)
+    files: dict[str, str] = {}
+    _go_to(needs.folder)
+    for name in config.own_names():
+        with suppress(InputError):  # it is not there
+            files |= digests([name])
     try:
-        images = load(from_plain(config).data).fingerprint
+        images = load(config.data).fingerprint
     except CnnsearchError as error:
         images = str(error)
-    return Node(ray.get_runtime_context().get_node_id(), socket.gethostname(), versions(), images)
+    node = ray.get_runtime_context().get_node_id()
+    return Node(node, socket.gethostname(), versions(), images, files)
+
+
+def _go_to(folder: str) -> None:
+    """Take relative paths from there, as the command does, where this node has such a folder."""
+    with suppress(OSError):
+        os.chdir(folder)
 
 
 class Worker:
     """Runs one submission at a time, from one call to the next."""
 
-    def __init__(self, gpus: bool) -> None:
+    def __init__(self, gpus: bool, folder: str) -> None:
         """Load what trials need.
 
         Args:
             gpus: whether it was given some; else it is to see none.
+            folder: see `Needs`.
         """
         for number in STOP_SIGNALS:  # of a terminal's process group; the coordinator decides
             with suppress(ValueError):  # not in the main thread: they do not come here
@@ -102,6 +132,7 @@ class Worker:
         forget_secrets()  # of the shell where Ray was started
         if not gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        _go_to(folder)
         from cnnsearch import runner  # noqa: F401
 
         self._running: Generator[list[Message], Collection[int] | None, None] | None = None
@@ -109,9 +140,9 @@ class Worker:
         self._printed = 0
         self._kept: dict[str, object] = {}
 
-    def look(self, config: Mapping[str, Any]) -> Node:
+    def look(self, needs: Needs) -> Node:
         """See `look`."""
-        return look(config)
+        return look(needs)
 
     def advance(
         self, stopped: Collection[int], tasks: Sequence[Task] = (), earlier: Sequence[bytes] = ()

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from cnnsearch.config import Config
 from cnnsearch.executors import Executor
+from cnnsearch.own import digests
 from cnnsearch.render.talk import say
 from cnnsearch.render.text import counted
 
 if TYPE_CHECKING:
     from cnnsearch.executors.cluster import Cluster
+    from cnnsearch.executors.remote import Needs
     from cnnsearch.preflight import Preflight
 
 
@@ -147,7 +149,7 @@ class RayWorkers:
 
     def examine(self, config: Config, ready: Preflight) -> None:
         """See `Workers`."""
-        for line in self.cluster.examine(config.plain(), ready.images.fingerprint):
+        for line in self.cluster.examine(_needs(config, ready)):
             say(line)
 
     def number(self, config: Config, ready: Preflight, waiting: int) -> int:
@@ -168,4 +170,12 @@ class RayWorkers:
 
         # Nodes may join later: what there is room for is looked at again and again.
         most = waiting if self.jobs is None else min(self.jobs, waiting)
-        return RayExecutor(self.cluster, most, config.plain(), ready.images.fingerprint, say)
+        return RayExecutor(self.cluster, most, _needs(config, ready), say)
+
+
+def _needs(config: Config, ready: Preflight) -> Needs:
+    """What the nodes of a cluster are compared by."""
+    from cnnsearch.executors.remote import Needs
+
+    files = digests(config.own_names())
+    return Needs(config.plain(), str(Path.cwd()), ready.images.fingerprint, files)
