@@ -20,7 +20,7 @@ from cnnsearch.plan import planned
 from cnnsearch.records import State, Trial
 from cnnsearch.render.narrow import stage_text
 from cnnsearch.render.text import value_text
-from cnnsearch.review.narrowing import PAD, TOP, Narrowing, Options, narrowed
+from cnnsearch.review.narrowing import PAD, TOP, Narrowing, Options, TooFewError, narrowed
 from cnnsearch.space import Space
 
 _LONGEST = 64  # characters of a study's name
@@ -145,6 +145,11 @@ class Chain:
         every = [replace(trial, hidden=False) for trial in trials]
         try:
             return following(config, every, values, self.options(number))
+        except TooFewError as error:
+            raise InputError(
+                f"{config.study}: {error.fact}. Raise trials of stage {number - 1} in the file and "
+                "run it again; what has ended is kept."
+            ) from error
         except InputError as error:
             raise InputError(f"{config.study}: {error}") from error
 

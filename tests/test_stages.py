@@ -360,6 +360,24 @@ def test_a_stage_in_which_nothing_completes_ends_the_chain(call: Any) -> None:
     assert read.study_names(DATABASE) == ["chain.1"]
 
 
+def test_a_stage_of_which_too_few_complete_is_given_more_trials(call: Any) -> None:
+    """Said in the words of the file; then the chain goes on from where it was."""
+    text = HEAD.replace("low: 1e-3, high: 1.0", "low: 1e-3, high: 3e2").replace(", zeros", "")
+    path = write(text + "stages: [{trials: 8}, {trials: 2}]\n")
+    found = call("run", path, "-j", "0")
+    assert found.code == 2
+    told = (
+        r"chain\.1: \d trials are complete, and narrowing takes 5 at least\. "
+        r"Raise trials of stage 1 in the file and run it again; what has ended is kept\.\n"
+    )
+    assert re.search(told, found.err)
+    before = read.trials(DATABASE, "chain.1")
+    write(text + "stages: [{trials: 20}, {trials: 2}]\n")
+    assert call("run", path, "-j", "0").code == 0
+    assert read.trials(DATABASE, "chain.1")[:8] == before
+    assert len(read.trials(DATABASE, "chain.2")) == 2
+
+
 def test_a_busy_stage_is_refused(chain: Path, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(chain)
     config = from_plain(dict(read.summary(DATABASE, "chain.3").config))

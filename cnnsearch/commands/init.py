@@ -47,4 +47,6 @@ def command(dataset: str, output: Path | None) -> None:
         raise InputError(f"{output} exists already. Choose another name, or delete it.") from None
     except OSError as error:
         raise InputError(f"{output}: cannot be written: {error.strerror}.") from None
-    click.echo(f"{output} is written. Next: cnnsearch run {output}", err=True)
+    # Where the images are only their owner knows.
+    first = "" if DATASETS[dataset].shape else "set data.root in it, then "
+    click.echo(f"{output} is written. Next: {first}cnnsearch run {output}", err=True)

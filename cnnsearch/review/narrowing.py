@@ -31,6 +31,18 @@ _SIZES = frozenset({"kernel", "stride", "padding", "pool_size"})
 _ROUNDING = 1e-9
 
 
+class TooFewError(InputError):
+    """Too few trials are complete.
+
+    Args:
+        fact: how many, without what to do about it.
+    """
+
+    def __init__(self, fact: str) -> None:
+        super().__init__(f"{fact}. Run more trials first.")
+        self.fact = fact
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """One value of a list: whether it stays, and why."""
@@ -110,7 +122,8 @@ def narrowed(
         sampler: its name.
 
     Raises:
-        InputError: too few trials are complete, or none of the best has learned anything.
+        TooFewError: too few trials are complete.
+        InputError: none of the best has learned anything.
     """
     # Equal values are told apart by the point: numbers depend on interruptions.
     found = sorted(
@@ -152,9 +165,7 @@ def _best(complete: Sequence[Trial], direction: str, top: Top) -> list[Trial]:
     needed = max(FEWEST, wanted)
     if len(complete) < needed:
         count = "1 trial is" if len(complete) == 1 else f"{len(complete) or 'no'} trials are"
-        raise InputError(
-            f"{count} complete, and narrowing takes {needed} at least. Run more trials first."
-        )
+        raise TooFewError(f"{count} complete, and narrowing takes {needed} at least")
     if isinstance(top, str):
         share = float(top.removesuffix("%")) / 100
         wanted = max(_FEWEST_TOP, round(share * len(complete)))
