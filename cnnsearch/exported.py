@@ -24,7 +24,7 @@ from cnnsearch.errors import CnnsearchError, DataError, InputError
 from cnnsearch.model import Dropout, Maxout, build, own
 from cnnsearch.model.activations import PReLU
 from cnnsearch.model.flatten import Flatten
-from cnnsearch.weights import read, save
+from cnnsearch.weights import fill, read, save
 
 FORMAT = 1
 INPUT, OUTPUT = "images", "scores"
@@ -116,7 +116,7 @@ def of_trial(config: Config, weights: Path, fingerprint: str | None) -> Network:
     if config.own_names():
         config = config.with_whole_paths()
     network = Network(config.plain(), data.shape, images.classes, fitted.mean, fitted.factor)
-    _fill(network.layers, state, weights)
+    fill(network.layers, state, weights)
     return network.eval()
 
 
@@ -178,17 +178,8 @@ def load(file: str | Path, run_own: bool = False) -> Network:
         ) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: is damaged: {error}") from error
-    _fill(network.layers, state, path)
+    fill(network.layers, state, path)
     return network.eval()
-
-
-def _fill(layers: nn.Module, state: Mapping[str, Any], file: Path) -> None:
-    try:
-        layers.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise InputError(f"{file}: holds the weights of another network.") from error
-    # As it was trained on a CPU: faster, and the same numbers to the last digit.
-    layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def write_onnx(network: Network, file: Path, origin: Origin) -> None:

@@ -181,6 +181,34 @@ class TestFiles:
             heights = [patch.get_height() for patch in axes.patches]  # type: ignore[attr-defined]
             assert sum(heights) == pytest.approx(1)
 
+    def test_histograms_after_training_where_weights_are_kept(
+        self, tmp_path: Path, call: Call, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """In the colour of what was measured after training; told where the folder is gone."""
+        sections = {"train": "train: {epochs: 2}\ncheckpoint: {keep: last}", "  lr": "  lr: [0.1]"}
+        file = write_digits(tmp_path, **sections)
+        own = str(tmp_path / "own.db")
+        words = ["--name", "kept", "-n", "1", "--storage", own]
+        assert cli.run(["run", str(file), "-j", "0", *words]) == 0
+        capsys.readouterr()
+        assert call("kept", "-k", "layers", "--storage", own).err == "Wrote kept-layers.png.\n"
+        drawn = figure(Path(own), "layers", "kept", "0")
+        bars = [axes for axes in drawn.get_axes() if len(axes.patches) == 64]
+        assert [axes.get_title(loc="left") for axes in bars] == 2 * ["conv1", "hidden1"]
+        titles = [text for text in texts(drawn) if text.startswith("activations ")]
+        assert [title.split(",")[0] for title in titles] == [
+            "activations before training",
+            "activations after epoch 2",
+        ]
+        colours = [axes.patches[0].get_facecolor() for axes in bars]
+        assert colours[0] == colours[1] != colours[2] == colours[3]
+        heights = [[patch.get_height() for patch in axes.patches] for axes in bars]  # type: ignore[attr-defined]
+        assert heights[0] != heights[2]
+        Path("runs").rename("elsewhere")
+        found = call("kept", "-k", "layers", "--storage", own, "--force")
+        assert found.err.startswith("layers: without histograms after training. kept/0: no runs/")
+        assert found.code == 0
+
     def test_a_page_by_itself_and_with_two_kinds(self, call: Call) -> None:
         assert call("mixed").err == "Wrote mixed-overview.png.\n"
         assert call("mixed", "-k", "map", "-k", "progress").err == "Wrote mixed-map-progress.png.\n"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cnnsearch.commands.kept import kept_weights
 from cnnsearch.commands.references import Picked, config_of, pick_one, with_curve
 from cnnsearch.errors import CnnsearchError, InputError
-from cnnsearch.records import State
 
 if TYPE_CHECKING:
     from cnnsearch.config import Config
@@ -47,7 +47,7 @@ def to_model(storage: str, references: Sequence[str], file: Path, force: bool) -
     if file.suffix == ".onnx":
         _check_onnx()
     picked = with_curve(storage, pick_one(storage, references))
-    weights, config = _weights(picked), config_of(picked)
+    weights, config = kept_weights(picked), config_of(picked)
     _check_code(picked, config)
     from cnnsearch import exported
     from cnnsearch.study import attributes, read
@@ -97,35 +97,6 @@ def _check_onnx() -> None:
         )
 
 
-def _weights(picked: Picked) -> Path:
-    """The file of a trial's weights.
-
-    Raises:
-        InputError: there is none, or it is another trial's.
-    """
-    from cnnsearch.folders import WEIGHTS
-    from cnnsearch.study.location import trial_folder
-
-    config, label = config_of(picked), picked.label
-    if picked.trial.state is not State.COMPLETE:
-        raise InputError(f"{label}: {picked.trial.state}. Only complete trials have weights.")
-    if config.data.folds > 1:
-        raise InputError(f"{label}: with folds a trial is several networks, and none is kept.")
-    file = trial_folder(picked.summary.name, picked.trial.number) / WEIGHTS
-    if not file.is_file():
-        error = picked.trial.facts.get("weights_error")
-        if error is not None:
-            raise InputError(f"{label}: its weights could not be kept: {error}.")
-        if "weights_epoch" in picked.trial.facts:
-            raise InputError(f"{label}: no {file}. Call this in the folder where its search ran.")
-        raise InputError(
-            f"{label}: its weights were not kept. Write checkpoint: {{keep: best}} into the file: "
-            "trials that run from then on keep theirs."
-        )
-    _check_same(config, file, label)
-    return file
-
-
 def _check_code(picked: Picked, config: Config) -> None:
     """That files of the user's own are as they were when the trial ran.
 
@@ -138,23 +109,3 @@ def _check_code(picked: Picked, config: Config) -> None:
     for file, digest in digests(config.own_names()).items():
         if then.get(file, digest) != digest:
             raise InputError(f"{picked.label}: {file} has changed since: its weights may not fit.")
-
-
-def _check_same(config: Config, file: Path, label: str) -> None:
-    """That a folder is this trial's, and not that of a study of its name in another storage.
-
-    Raises:
-        InputError: it is not.
-    """
-    from cnnsearch.config import load
-
-    beside = file.with_name("config.yaml")
-    if not beside.is_file():
-        return
-    found = load(beside)
-    names = ("seed", "model", "train")
-    if any(getattr(found, name) != getattr(config, name) for name in names):
-        raise InputError(
-            f"{label}: {file.parent} is of another trial of that name. Call this in the folder "
-            "where its search ran."
-        )

@@ -16,21 +16,16 @@ import click
 from cnnsearch import ranking
 from cnnsearch.catalog import FIGURES
 from cnnsearch.commands.options import storage_option
-from cnnsearch.commands.references import (
-    Picked,
-    config_of,
-    pick,
-    references_argument,
-    with_curve,
-)
+from cnnsearch.commands.plot_layers import with_layers
+from cnnsearch.commands.references import pick, references_argument
 from cnnsearch.commands.references import study as read_study
 from cnnsearch.errors import InputError, MissingExtraError
-from cnnsearch.records import StudySummary, Trial
+from cnnsearch.records import StudySummary
 from cnnsearch.render import output
 from cnnsearch.render.talk import say
 
 if TYPE_CHECKING:
-    from cnnsearch.plot.pictured import Asked, Histograms, Pictured
+    from cnnsearch.plot.pictured import Asked, Pictured
 
 FORMATS = ("png", "svg", "pdf")
 OVERVIEW = ("curves", "progress", "param", "importance")
@@ -214,52 +209,10 @@ def read_pictured(storage: str, references: Sequence[str], kinds: Sequence[str])
         summary.direction,
     )
     if "layers" in kinds:
-        pictured = _with_layers(storage, pictured, summary, attempts)
+        pictured = with_layers(storage, pictured, summary, attempts)
     if "importance" in kinds:
         pictured = _with_importances(pictured, summary, alone=len(kinds) == 1)
     return pictured
-
-
-def _with_layers(
-    storage: str, pictured: Pictured, summary: StudySummary, attempts: Sequence[Trial]
-) -> Pictured:
-    """The probes of the one trial whose layers are drawn, and histograms of its network."""
-    chosen = list(pictured.trials)
-    if len(chosen) > 1:
-        best = ranking.best(chosen, summary.direction)
-        if best is None:
-            raise InputError(
-                f"{summary.name}: which trial? None is complete. "
-                f"Write for example: cnnsearch plot {summary.name} {chosen[0].number} -k layers."
-            )
-        chosen = [best]
-        say(f"layers: of trial {best.number}, the best")
-    picked = with_curve(storage, Picked(summary, chosen[0], attempts))
-    return replace(pictured, layers=picked.trial, histograms=_histograms(picked))
-
-
-def _histograms(picked: Picked) -> Histograms | None:
-    """Of the trial's network as it was initialised; None, and why, where it cannot be made."""
-    from cnnsearch import data
-    from cnnsearch.plot.pictured import Histograms
-    from cnnsearch.preflight import examine
-    from cnnsearch.preflight.layers import look
-
-    config = config_of(picked)
-    if config.own_names():  # a picture executes no files
-        say("layers: without histograms, as the network or the images are of your own files.")
-        return None
-    try:
-        ready = examine(config, say, picked.label)
-        found = look(config, data.prepare(ready.images, config.data, ready.device), ready.device)
-    except InputError as error:
-        say(f"layers: without histograms. {error}")
-        return None
-    if not found.histograms:
-        say("layers: without histograms, as not all activations are finite.")
-        return None
-    names = tuple(row.name for row in found.rows)
-    return Histograms(names, found.histograms, found.low, found.high, found.inputs)
 
 
 def _with_importances(pictured: Pictured, summary: StudySummary, alone: bool) -> Pictured:

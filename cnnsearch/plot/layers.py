@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -17,36 +18,43 @@ from cnnsearch.render.trials import probes_of
 
 _COLUMNS = 5
 """Histograms side by side."""
+_COLOURS = (0, 5)
+"""Before and after training."""
+_HIGH, _PROFILES_HIGH = 1.9, 2.85
+"""Inches of a row of them; of what stands above them."""
 # std of layers that differ by more than this is drawn on a logarithmic axis.
 _LOG_RATIO = 10.0
 
 
-def histogram_rows(histograms: Histograms | None) -> int:
-    """Rows of histograms."""
-    return 0 if histograms is None else math.ceil(len(histograms.names) / _COLUMNS)
+def histograms_height(histograms: Histograms) -> float:
+    """Inches."""
+    return _HIGH * _rows(histograms)
+
+
+def _rows(histograms: Histograms) -> int:
+    return math.ceil(len(histograms.names) / _COLUMNS)
 
 
 def layers(figure: Drawn, pictured: Pictured, _: Asked) -> None:
     """Above: what was measured before training and after the last epoch; below: histograms of the
-    activations before training, one range for all layers.
+    activations before training, and of the weights that were kept, one range for all layers.
     """
     trial = pictured.layers
     probes = probes_of(trial) if trial is not None else []
-    histograms = pictured.histograms
-    if not probes and histograms is None:
+    parts: list[tuple[float, Callable[[Drawn], None]]] = []
+    if probes:
+        parts.append((_PROFILES_HIGH, partial(_profiles, probes=probes)))
+    parts += [
+        (histograms_height(one), partial(_histograms, histograms=one))
+        for one in pictured.histograms
+    ]
+    if not parts:
         nothing(figure, "no layer of the trial was measured")
         return
-    rows = histogram_rows(histograms)
-    if not probes:
-        assert histograms is not None
-        _histograms(figure, histograms, rows)
-        return
-    if histograms is None:
-        _profiles(figure, probes)
-        return
-    above, below = figure.subfigures(2, 1, height_ratios=[1.5, rows], squeeze=False)[:, 0]
-    _profiles(above, probes)
-    _histograms(below, histograms, rows)
+    heights, draws = zip(*parts, strict=True)
+    places = figure.subfigures(len(parts), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for place, draw in zip(places, draws, strict=True):
+        draw(place)
 
 
 def _profiles(figure: Drawn, probes: Sequence[tuple[int, Probe]]) -> None:
@@ -70,9 +78,8 @@ def _profiles(figure: Drawn, probes: Sequence[tuple[int, Probe]]) -> None:
         axes = figure.add_subplot(1, len(there), place)
         for turn, (epoch, probe) in enumerate(shown):
             _profile(axes, [(layer.name, of(layer)) for layer in _inner(probe)], turn)
-            when = f"after epoch {epoch}" if epoch else "before training"
             if place == 1:
-                handles.append(_line(turn, when))
+                handles.append(_line(turn, _when(epoch)))
         axes.set_title(text)
         if "share" in text:
             axes.set_ylim(-0.05, 1.05)
@@ -81,13 +88,17 @@ def _profiles(figure: Drawn, probes: Sequence[tuple[int, Probe]]) -> None:
     legend(figure, handles)
 
 
+def _when(epoch: int) -> str:
+    return f"after epoch {epoch}" if epoch else "before training"
+
+
 def _inner(probe: Probe) -> Sequence[LayerProbe]:
     """The layers before the classifier."""
     return [layer for layer in probe.layers if layer.name != "classifier"]
 
 
 def _line(turn: int, text: str) -> Line2D:
-    return Line2D([], [], color=COLOURS[(0, 5)[turn]], marker="os"[turn], markersize=5,
+    return Line2D([], [], color=COLOURS[_COLOURS[turn]], marker="os"[turn], markersize=5,
                   linestyle=("-", "--")[turn], label=text)  # fmt: skip
 
 
@@ -112,9 +123,10 @@ def _std_axis(axes: Axes, values: Sequence[float]) -> None:
         axes.set_ylim(0, max(known) * 1.1 or 1.0)
 
 
-def _histograms(figure: Drawn, histograms: Histograms, rows: int) -> None:
+def _histograms(figure: Drawn, histograms: Histograms) -> None:
+    rows, colour = _rows(histograms), COLOURS[_COLOURS[histograms.epoch > 0]]
     figure.suptitle(
-        f"activations before training, {histograms.inputs:,} training images", fontsize=9,
+        f"activations {_when(histograms.epoch)}, {histograms.inputs:,} training images", fontsize=9,
         fontweight="normal", x=0.01, ha="left",
     )  # fmt: skip
     columns = min(_COLUMNS, len(histograms.names))
@@ -123,7 +135,7 @@ def _histograms(figure: Drawn, histograms: Histograms, rows: int) -> None:
     middles = [histograms.low + (i + 0.5) * width for i in range(bins)]
     for place, (name, shares) in enumerate(zip(histograms.names, histograms.shares, strict=True)):
         axes = figure.add_subplot(rows, columns, place + 1)
-        axes.bar(middles, shares, width, color=COLOURS[0], linewidth=0)
+        axes.bar(middles, shares, width, color=colour, linewidth=0)
         axes.set_title(name)
         axes.set_xlim(histograms.low, histograms.high)
         # A peak at 0 is most of a layer: the rest is what one wants to see.

@@ -33,15 +33,17 @@ _UNITS = {
 
 @dataclass(frozen=True, slots=True)
 class Histograms:
-    """The activations of a trial's network before its training, layer by layer.
+    """The activations of a trial's network at one time, layer by layer.
 
     Args:
+        epoch: after which; 0: before its training.
         names: of the layers.
         shares: of each layer the share of its activations in each of equal parts of the range.
         low: lower end of the range; likewise `high`.
         inputs: how many images they are of.
     """
 
+    epoch: int
     names: tuple[str, ...]
     shares: tuple[tuple[float, ...], ...]
     low: float
@@ -59,7 +61,8 @@ class Pictured:
         config: of the study.
         direction: "maximize" or "minimize".
         layers: the trial whose layers are drawn, with its probes, where that is asked for.
-        histograms: of that trial; None where its images are not there.
+        histograms: of that trial, before training and with the weights that were kept; none where
+            its images are not there.
         importances: where that is asked for; None where they cannot be told.
         untold: why they cannot.
     """
@@ -69,7 +72,7 @@ class Pictured:
     config: Config
     direction: str
     layers: Trial | None = None
-    histograms: Histograms | None = None
+    histograms: tuple[Histograms, ...] = ()
     importances: Importances | None = None
     untold: str = ""
 

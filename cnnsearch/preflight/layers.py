@@ -7,9 +7,11 @@ activation; the signal dies, fades, explodes, saturates or stays.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +22,7 @@ from cnnsearch.diagnose.network import DYING, EXPLODING
 from cnnsearch.probe import Prober, signals
 from cnnsearch.process import settle
 from cnnsearch.records import LayerProbe
+from cnnsearch.weights import fill
 
 IMAGES = 1000
 BINS = 64
@@ -79,7 +82,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Layers:
-    """One network before its training.
+    """One network, before its training or with the weights of it.
 
     Args:
         inputs: how many images it was looked at with.
@@ -103,14 +106,25 @@ class Layers:
     seen: Seen
 
 
-def look(config: Config, data: runner.Inputs, device: torch.device, most: int = IMAGES) -> Layers:
+def look(
+    config: Config,
+    data: runner.Inputs,
+    device: torch.device,
+    most: int = IMAGES,
+    weights: tuple[Mapping[str, Any], Path] | None = None,
+) -> Layers:
     """Initialise a single run's network as it would be, and pass at most `most` inputs through it.
 
+    Args:
+        weights: those it is to have instead, and their file.
+
     Raises:
-        InputError: a layer does not fit.
+        InputError: a layer does not fit, or the weights are those of another network.
     """
     settle(config.threads, config.train)
     network = runner.make_network(config, data, device)
+    if weights is not None:
+        fill(network, *weights)
     measured = model.measure(config.model, data.shape, data.classes)
     values = sum(math.prod(row.shape) for row in measured.rows)
     batch = data.probe(max(2, min(most, _MOST_VALUES // values)))
