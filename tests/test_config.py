@@ -365,10 +365,10 @@ def test_a_starter_file_replaces_nothing(
 ) -> None:
     path = write(tmp_path, "mine")
     assert cli.run(["init", "-o", str(path)]) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "exists. Write --force" in capsys.readouterr().err
     assert path.read_text() == "mine"
-    assert cli.run(["init", "-o", str(tmp_path / "no" / "folder.yaml")]) == 2
-    assert "cannot be written" in capsys.readouterr().err
+    assert cli.run(["init", "-o", str(path), "--force"]) == 0
+    assert load(path).data.name == "digits"
 
 
 def test_a_starter_file_names_its_study_where_the_file_cannot(tmp_path: Path) -> None:

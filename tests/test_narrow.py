@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 
 from cnnsearch import cli
-from cnnsearch.commands.files import check_target
+from cnnsearch.commands.files import write_target
 from cnnsearch.config import from_plain, load, load_with_notes, with_values
 from cnnsearch.config.plain import parameter_to_plain
 from cnnsearch.config.stages_section import FEWEST
-from cnnsearch.drafts import write_whole
 from cnnsearch.errors import InputError
 from cnnsearch.records import Diagnosis, Finding, Params, State, Trial
 from cnnsearch.render.text import clean
@@ -448,7 +447,7 @@ def test_json(call: Any) -> None:
         (["coarse", "-S", "warmup_epochs=9"], "coarse: train.warmup_epochs: a warm-up of 9 of 3"),
         (["coarse", "-n", "3", "-S", "sampler=grid"], "-n: a grid runs its whole product."),
         (["coarse", "--name", "a b"], "--name: 'a b' is no study name. Write --name a-b."),
-        (["coarse", "-o", "no/x.yaml"], "-o no/x.yaml: no folder no."),
+        (["coarse", "-o", "no/x.yaml"], "no/x.yaml: no folder no."),
         (["coarse", "-j", "1"], "-j is of --run."),
         (["absent"], "no study 'absent'"),
         (["--stages", "absent.yaml"], "absent.yaml: no such file."),
@@ -558,8 +557,7 @@ def test_what_is_no_file_stays_what_it_is(tmp_path: Path) -> None:
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     link.symlink_to(tmp_path / "file")
     for path in (pipe, link):
-        check_target(path, text, force=False)
-        write_whole(path, text)
+        write_target(path, text, "x.yaml", force=False)
     assert os.read(reader, 100).decode() == (tmp_path / "file").read_text() == text
     os.close(reader)
     assert pipe.is_fifo()

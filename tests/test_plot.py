@@ -392,7 +392,7 @@ class TestFigures:
 BAD: Sequence[tuple[tuple[str, ...], str]] = [
     (("mixed", "-o", "a.jpg"), "-o a.jpg: ends in .jpg. Write .png, .svg or .pdf."),
     (("mixed", "-o", "a"), "-o a: has no ending. Write .png, .svg or .pdf."),
-    (("mixed", "-o", "no/a.png"), "-o no/a.png: no folder no."),
+    (("mixed", "-o", "no/a.png"), "no/a.png: no folder no."),
     (("mixed", "-x", "lrr"), "-x lrr: no such name. Did you mean lr?"),
     (("mixed", "-k", "map", "-y", "val_loss"), "-y val_loss: no such name. Write one of: lr, "),
     (("mixed", "-k", "curves", "-x", "lr"), "-x lr: curves takes no -x. Write -k param or -k map."),

@@ -11,7 +11,8 @@ from cnnsearch import __version__
 from cnnsearch.commands.completing import files, folders
 from cnnsearch.commands.export_model import to_model
 from cnnsearch.commands.exporting import is_study, to_mlflow, to_tensorboard, trials_of
-from cnnsearch.commands.options import storage_option
+from cnnsearch.commands.files import check_target
+from cnnsearch.commands.options import force_option, output_option, storage_option
 from cnnsearch.commands.references import (
     Picked,
     config_of,
@@ -31,15 +32,8 @@ _WITHOUT_FILE = ("--tensorboard", "--mlflow", "--model")
 
 @click.command("export")
 @references_argument("STUDY [TRIAL]")
-@click.option(
-    "-o",
-    "--output",
-    "target",
-    metavar="FILE",
-    shell_complete=files,
-    help="Write to FILE instead of stdout.",
-)
-@click.option("--force", is_flag=True, help="Overwrite FILE.")
+@output_option()
+@force_option
 @click.option("--csv", "as_csv", is_flag=True, help="All trials of STUDY as CSV, a line a trial.")
 @click.option(
     "--curves", is_flag=True, help="Epochs as CSV, a line an epoch: of TRIAL, or of all trials."
@@ -103,7 +97,7 @@ def command(
     forms = {"--csv": as_csv, "--curves": curves, **of_trials}
     form = _only_form(forms, target, force)
     if target is not None:
-        _refuse_target(Path(target), force)
+        check_target(Path(target), "best.yaml", force)
     if model is not None:
         to_model(storage, references, Path(model), force)
         return
@@ -175,16 +169,6 @@ def _curve_table(storage: str, summary: StudySummary, trials: Sequence[Trial]) -
     ]
     names = ("number", "point", "attempt", *OF_EPOCH)
     return Table(tuple(Column(name) for name in names), rows)
-
-
-def _refuse_target(path: Path, force: bool) -> None:
-    """Before anything is read: FILE must be writable without loss."""
-    if path.is_dir():
-        raise InputError(f"-o {path}: is a folder. Write a file name, such as {path}/best.yaml.")
-    if not path.parent.is_dir():
-        raise InputError(f"-o {path}: no folder {path.parent}. Make it, or write another path.")
-    if path.exists() and not force:
-        raise InputError(f"-o {path}: exists. Write --force to overwrite it.")
 
 
 def _write(text: str, target: str | None) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cnnsearch.commands.files import check_target
 from cnnsearch.commands.kept import kept_weights
 from cnnsearch.commands.references import Picked, config_of, pick_one, with_curve
 from cnnsearch.errors import CnnsearchError, InputError
@@ -43,7 +44,9 @@ _PROGRAMS = {".pt": _TORCH, ".onnx": _ONNX}
 
 def to_model(storage: str, references: Sequence[str], file: Path, force: bool) -> None:
     """Write the network of a trial with the weights that its search kept."""
-    _check_target(file, force)
+    if file.suffix not in _PROGRAMS:
+        raise InputError(f"--model {file}: write a name that ends in .pt or .onnx.")
+    check_target(file, "best.pt", force, "--model")
     if file.suffix == ".onnx":
         _check_onnx()
     picked = with_curve(storage, pick_one(storage, references))
@@ -63,7 +66,7 @@ def to_model(storage: str, references: Sequence[str], file: Path, force: bool) -
     try:
         write(network, file, origin)
     except OSError as error:
-        raise InputError(f"--model {file}: {error.strerror}. Write another path.") from error
+        raise InputError(f"{file}: {error.strerror}. Write another path.") from error
     after = "" if epoch is None else f" after epoch {epoch}"
     click.echo(f"Wrote {file}: {picked.label}{after}. It takes images as they are, pixels 0..1; "
                "to use it:", err=True)  # fmt: skip
@@ -72,18 +75,6 @@ def to_model(storage: str, references: Sequence[str], file: Path, force: bool) -
     shape = ", ".join(map(str, network.shape))
     own = ", run_own=True" if config.own_names() else ""
     output.write_raw(_PROGRAMS[file.suffix].format(file=str(file), shape=shape, own=own))
-
-
-def _check_target(file: Path, force: bool) -> None:
-    """Before anything is read: FILE must be of a kind, and writable without loss."""
-    if file.suffix not in _PROGRAMS:
-        raise InputError(f"--model {file}: write a name that ends in .pt or .onnx.")
-    if not file.parent.is_dir():
-        raise InputError(f"--model {file}: no folder {file.parent}. Make it, or write another.")
-    if file.is_dir():
-        raise InputError(f"--model {file}: is a folder. Write a file name.")
-    if file.exists() and not force:
-        raise InputError(f"--model {file}: exists. Write --force to overwrite it.")
 
 
 def _check_onnx() -> None:

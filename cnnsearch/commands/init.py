@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from cnnsearch.catalog import DATASETS
-from cnnsearch.errors import InputError
+from cnnsearch.commands.files import write_target
+from cnnsearch.commands.options import force_option, output_option
+from cnnsearch.render.talk import say
 
 
 @click.command()
@@ -18,14 +21,9 @@ from cnnsearch.errors import InputError
     show_default=True,
     help="The data set to start with.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Where to write it; without, it is printed. An existing file is left alone.",
-)
-def command(dataset: str, output: Path | None) -> None:
+@output_option()
+@force_option
+def command(dataset: str, target: str | None, force: bool) -> None:
     """Write a commented config to start with.
 
     \b
@@ -35,18 +33,12 @@ def command(dataset: str, output: Path | None) -> None:
     """
     from cnnsearch.config import is_study_name, starter, study_name
 
-    if output is None:
+    if target is None:
         click.echo(starter(dataset), nl=False)
         return
-    stem = output.stem
+    stem = Path(target).stem
     text = starter(dataset, None if is_study_name(stem) else study_name(stem))
-    try:
-        with output.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-    except FileExistsError:
-        raise InputError(f"{output} exists already. Choose another name, or delete it.") from None
-    except OSError as error:
-        raise InputError(f"{output}: cannot be written: {error.strerror}.") from None
+    write_target(Path(target), text, "search.yaml", force)
     # Where the images are only their owner knows.
     first = "" if DATASETS[dataset].shape else "set data.root in it, then "
-    click.echo(f"{output} is written. Next: {first}cnnsearch run {output}", err=True)
+    say(f"Wrote {target}. Next: {first}cnnsearch run {shlex.quote(target)}")

@@ -13,7 +13,14 @@ import click
 from click.core import ParameterSource
 
 from cnnsearch.commands.completing import studies
-from cnnsearch.commands.options import json_option, set_option, storage_option
+from cnnsearch.commands.files import write_target
+from cnnsearch.commands.options import (
+    force_option,
+    json_option,
+    output_option,
+    set_option,
+    storage_option,
+)
 from cnnsearch.errors import InputError
 from cnnsearch.render.talk import say
 
@@ -57,8 +64,8 @@ class _Next:
     metavar="STUDY",
     help="Name of the next study.  [default: coarse-2 of coarse, or the next that is free]",
 )
-@click.option("-o", "--output", "target", metavar="FILE", help="Write to FILE instead of stdout.")
-@click.option("--force", is_flag=True, help="Overwrite FILE.")
+@output_option()
+@force_option
 @click.option("--run", "runs", is_flag=True, help="Run it now; without -o its file is NAME.yaml.")
 @click.option("-j", "--jobs", type=click.IntRange(min=0), metavar="N", help="As of run.")
 @click.option(
@@ -105,7 +112,7 @@ def command(
     found = _next(storage, study, **options)
     path = Path(target) if target else Path(f"{found.config.study}.yaml") if runs else None
     if path is not None:
-        _write(path, found.text, force)
+        write_target(path, found.text, "next.yaml", force)
     document = _document(found, path)
     # Where to go on: `run` finds the default storage by itself.
     asked = click.get_current_context().get_parameter_source("storage")
@@ -240,14 +247,6 @@ def _warn_of_unfinished(summary: StudySummary, attempts: Sequence[Trial]) -> Non
             "still change.")  # fmt: skip
 
 
-def _write(path: Path, text: str, force: bool) -> None:
-    from cnnsearch.commands.files import check_target
-    from cnnsearch.drafts import write_whole
-
-    check_target(path, text, force)
-    write_whole(path, text)
-
-
 def _print(found: _Next, path: Path | None, following: Sequence[str] | None) -> None:
     """The evidence on stdout, or beside the config on stderr.
 
@@ -329,6 +328,6 @@ def _add_stages(file: str, target: str | None, force: bool) -> int:
     if target is None:
         output.write_raw(text)
         return 0
-    _write(Path(target), text, force)
+    write_target(Path(target), text, "next.yaml", force)
     say(f"Wrote {target}. Next: cnnsearch check {shlex.quote(target)}")
     return 0

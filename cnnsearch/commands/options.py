@@ -42,6 +42,12 @@ storage_option = click.option(
     help="Where studies are kept: a file or a database URL; also $CNNSEARCH_STORAGE.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+force_option = click.option("--force", is_flag=True, help="Overwrite FILE.")
+
+
+def output_option(text: str = "Write to FILE instead of stdout.") -> Callable[..., Any]:
+    """The option of the file that a verb writes, with its help."""
+    return click.option("-o", "--output", "target", metavar="FILE", shell_complete=files, help=text)
 
 
 def ray_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,7 +15,8 @@ import click
 
 from cnnsearch import ranking
 from cnnsearch.catalog import FIGURES
-from cnnsearch.commands.options import storage_option
+from cnnsearch.commands.files import check_place, write_target
+from cnnsearch.commands.options import force_option, output_option, storage_option
 from cnnsearch.commands.plot_layers import with_layers
 from cnnsearch.commands.references import pick, references_argument
 from cnnsearch.commands.references import study as read_study
@@ -62,14 +63,8 @@ _INSTEAD = {"importance": "importance {0}", "layers": "show {0} best --layers"}
     metavar="NAME",
     help="Of curves and param: state, or a hyperparameter; of curves also trial.",
 )
-@click.option(
-    "-o",
-    "--output",
-    "target",
-    metavar="FILE",
-    help="FILE.png, FILE.svg or FILE.pdf. [default: STUDY-KIND.png]",
-)
-@click.option("--force", is_flag=True, help="Overwrite FILE.")
+@output_option("FILE.png, FILE.svg or FILE.pdf. [default: STUDY-KIND.png]")
+@force_option
 @click.option(
     "--show", is_flag=True, help="Open it; as text in the terminal where there is no display."
 )
@@ -154,13 +149,12 @@ def _check_options(kinds: Sequence[str], given: Mapping[str, str | None]) -> Non
 
 
 def _check_path(path: Path) -> None:
-    """Before anything is read: the format is known, and the folder is there."""
+    """Before anything is read: the format is known, and the file can be there."""
     form = path.suffix[1:].lower()
     if form not in FORMATS:
         ends = f"ends in .{form}" if form else "has no ending"
         raise InputError(f"-o {path}: {ends}. Write .png, .svg or .pdf.")
-    if not path.parent.is_dir():
-        raise InputError(f"-o {path}: no folder {path.parent}. Make it, or write another path.")
+    check_place(path, "curves.png")
 
 
 def _check_installed(references: Sequence[str]) -> None:
@@ -291,12 +285,9 @@ def _draw_text(pictured: Pictured, kinds: Sequence[str], asked: Asked) -> None:
 
 
 def _write(pictured: Pictured, kinds: Sequence[str], asked: Asked, path: Path, force: bool) -> None:
-    from cnnsearch.commands.files import check_target
-    from cnnsearch.drafts import write_whole
     from cnnsearch.plot.page import page
     from cnnsearch.plot.paper import saved
 
     content = saved(page(pictured, kinds, asked), path.suffix[1:].lower())
-    check_target(path, content, force, "curves.png")
-    write_whole(path, content)
+    write_target(path, content, "curves.png", force)
     click.echo(f"Wrote {path}.", err=True)

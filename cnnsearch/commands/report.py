@@ -11,7 +11,7 @@ import click
 
 from cnnsearch.commands import completing
 from cnnsearch.commands.files import check_target
-from cnnsearch.commands.options import storage_option
+from cnnsearch.commands.options import force_option, output_option, storage_option
 from cnnsearch.drafts import write_whole
 from cnnsearch.errors import InputError, MissingExtraError
 from cnnsearch.records import StudySummary, Trial
@@ -28,14 +28,8 @@ if TYPE_CHECKING:
 @click.argument(
     "studies", nargs=-1, required=True, metavar="STUDY...", shell_complete=completing.studies
 )
-@click.option(
-    "-o",
-    "--output",
-    "target",
-    metavar="FILE",
-    help="Default: STUDY.html; of several studies report.html.",
-)
-@click.option("--force", is_flag=True, help="Overwrite FILE.")
+@output_option("Default: STUDY.html; of several studies report.html.")
+@force_option
 @storage_option
 def command(studies: tuple[str, ...], target: str | None, force: bool, storage: str) -> None:
     """Write studies as a page for a browser, in one file.
@@ -57,7 +51,7 @@ def command(studies: tuple[str, ...], target: str | None, force: bool, storage: 
     plotly = _plotly()
     names = _names(storage, studies)
     path = Path(target or f"{names[0] if len(names) == 1 else _family(studies)}.html")
-    check_target(path, "", force, "report.html")
+    check_target(path, "report.html", force)
     from cnnsearch.report.material import material
     from cnnsearch.report.page import page
 

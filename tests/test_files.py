@@ -1,0 +1,92 @@
+"""Files that verbs write: one rule for all verbs, and one wording."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.studies import SEVEN, complete, point, write_study
+from tests.verbs import call
+
+__all__ = ["call"]  # a fixture
+# The words of each verb, and the name of a file that it writes.
+WRITING: Sequence[tuple[str, str]] = [
+    ("init -o", "search.yaml"),
+    ("narrow digits -o", "next.yaml"),
+    ("plot digits -k curves -o", "curves.png"),
+    ("report digits -o", "report.html"),
+    ("export digits best -o", "best.yaml"),
+    ("export digits --csv -o", "best.yaml"),
+    ("export digits best --model", "best.pt"),
+]
+each = pytest.mark.parametrize(("words", "name"), WRITING, ids=[one[0] for one in WRITING])
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with a study that is finished, and complete enough for `narrow`."""
+    path = tmp_path_factory.mktemp("files") / "studies.db"
+    last = (replace(complete(0.8, point(1.0)), point=6), complete(0.91, point(0.05)))
+    write_study(path, told=(*SEVEN, *last))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of relative names are the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+
+@each
+def test_a_folder(call: Any, words: str, name: str) -> None:
+    Path(name).mkdir()
+    found = call(*words.split(), name, "--force")
+    assert (found.code, found.out) == (2, "")
+    assert found.err == f"{name}: is a folder. Write a file name, such as {name}/{name}.\n"
+
+
+@each
+def test_a_folder_that_is_absent(call: Any, words: str, name: str) -> None:
+    found = call(*words.split(), f"no/{name}")
+    assert (found.code, found.out) == (2, "")
+    assert found.err == f"no/{name}: no folder no. Make it, or write another path.\n"
+
+
+@each
+def test_what_is_there_is_left(call: Any, words: str, name: str) -> None:
+    Path(name).write_text("mine")
+    found = call(*words.split(), name)
+    option = words.split()[-1]
+    assert (found.code, found.out) == (2, "")
+    assert found.err == (
+        f"{name}: exists. Write --force to overwrite it, or {option} with another name.\n"
+    )
+    assert Path(name).read_text() == "mine"
+
+
+@each
+def test_a_database_is_never_overwritten(call: Any, storage: Path, words: str, name: str) -> None:
+    shutil.copy(storage, name)
+    found = call(*words.split(), name, "--force")
+    assert (found.code, found.out) == (2, "")
+    assert found.err == f"{name}: is a database. Write another path.\n"
+    assert Path(name).read_bytes() == storage.read_bytes()
+
+
+@pytest.mark.parametrize(("words", "name"), WRITING[:-1], ids=[one[0] for one in WRITING[:-1]])
+def test_force_overwrites(call: Any, words: str, name: str) -> None:
+    Path(name).write_text("mine")
+    assert call(*words.split(), name, "--force").code == 0
+    assert not Path(name).read_bytes().startswith(b"mine")
+    assert [one.name for one in Path().iterdir()] == [name]
+
+
+@pytest.mark.parametrize(("words", "name"), [WRITING[0], WRITING[1], WRITING[2]])
+def test_the_same_content_loses_nothing(call: Any, words: str, name: str) -> None:
+    for _ in range(2):
+        assert call(*words.split(), name).code == 0
