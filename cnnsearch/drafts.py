@@ -41,12 +41,12 @@ def write_whole(path: Path, content: str | bytes) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    path = path.resolve()
+    behind = path.resolve()
     try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(encoded(content))
+        if behind.exists() and not behind.is_file():
+            behind.write_bytes(encoded(content))
             return
-        with replacing(path) as file:
+        with replacing(behind) as file:
             file.write(encoded(content))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}. Write another path.") from error

@@ -11,7 +11,7 @@ from cnnsearch import __version__
 from cnnsearch.commands.completing import files, folders
 from cnnsearch.commands.export_model import to_model
 from cnnsearch.commands.exporting import is_study, to_mlflow, to_tensorboard, trials_of
-from cnnsearch.commands.files import check_target
+from cnnsearch.commands.files import check_place, write_target
 from cnnsearch.commands.options import force_option, output_option, storage_option
 from cnnsearch.commands.references import (
     Picked,
@@ -96,15 +96,16 @@ def command(
     of_trials = {"--tensorboard": tensorboard, "--mlflow": mlflow, "--model": model}
     forms = {"--csv": as_csv, "--curves": curves, **of_trials}
     form = _only_form(forms, target, force)
-    if target is not None:
-        check_target(Path(target), "best.yaml", force)
+    path = None if target is None else Path(target)
+    if path is not None:
+        check_place(path, "best.yaml")
     if model is not None:
         to_model(storage, references, Path(model), force)
         return
     if form is None:
         if all_attempts:
             raise InputError("--all-attempts is for CSV. Write --csv or --curves with it.")
-        _write(_config_text(with_curve(storage, pick_one(storage, references))), target)
+        _write(_config_text(with_curve(storage, pick_one(storage, references))), path, force)
         return
     _check_whole(references, "--csv" if as_csv else "--all-attempts" if all_attempts else None)
     if tensorboard is not None:
@@ -112,7 +113,7 @@ def command(
     elif mlflow is not None:
         to_mlflow(storage, references, mlflow, all_attempts)
     else:
-        _write(_csv(storage, references, curves, all_attempts), target)
+        _write(_csv(storage, references, curves, all_attempts), path, force)
 
 
 def _check_whole(references: Sequence[str], option: str | None) -> None:
@@ -171,12 +172,9 @@ def _curve_table(storage: str, summary: StudySummary, trials: Sequence[Trial]) -
     return Table(tuple(Column(name) for name in names), rows)
 
 
-def _write(text: str, target: str | None) -> None:
-    if target is None:
+def _write(text: str, path: Path | None, force: bool) -> None:
+    if path is None:
         output.write_raw(text)
         return
-    try:
-        Path(target).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"-o {target}: {error.strerror}. Write another path.") from error
-    click.echo(f"Wrote {target}.", err=True)
+    write_target(path, text, "best.yaml", force)
+    click.echo(f"Wrote {path}.", err=True)
