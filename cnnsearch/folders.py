@@ -12,11 +12,18 @@ from pathlib import Path
 
 from cnnsearch import ranking
 from cnnsearch.config.sections import Checkpoint
-from cnnsearch.records import Checkpointing, KeptWeights, Outcome, Start, State, Trial
+from cnnsearch.records import (
+    CHECKPOINT,
+    WEIGHTS,
+    Checkpointing,
+    KeptWeights,
+    Outcome,
+    Start,
+    State,
+    Trial,
+)
 from cnnsearch.study.location import study_folder, trial_folder
 
-WEIGHTS = "weights.pt"
-"""Of a trial, in its folder."""
 _ERRORS = {
     "checkpoint_error": "a checkpoint cannot be written ({}): training goes on without it",
     "weights_error": "the weights of a trial cannot be kept ({}): the search goes on without them",
@@ -100,7 +107,7 @@ class KeptCheckpoints:
         weights = self._weights(number) if folds == 1 else None
         if self._every is None and weights is None:
             return None
-        name = "checkpoint.pt" if folds == 1 else f"checkpoint-fold{fold + 1}.pt"
+        name = CHECKPOINT if folds == 1 else f"checkpoint-fold{fold + 1}.pt"
         before = self._killed.get(start.key, ()) if self._every is not None else ()
         earlier = [trial_folder(self._study, k) / name for k in before]
         return Checkpointing(

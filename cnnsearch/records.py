@@ -202,6 +202,10 @@ CHECKPOINT_LINE = "checkpoint: "
 """Begins each line about checkpoints in a trial's log; none of them tells why a trial ended."""
 
 
+CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.pt"
+"""Of a trial, in its folder; a checkpoint of a fold is `checkpoint-fold1.pt`."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeptWeights:
     """The weights that a task leaves where it trains to its last epoch.

@@ -79,7 +79,7 @@ def test_a_trial_and_then_the_search(tmp_path: Path, capsys: Capture) -> None:
     with running(file, "-n", "3", "-j", "1", "-S", "loss_ratio=null") as process:
         begun(1)
         assert cli.run(["stop", "digits", "0"]) == 0
-        assert capsys.readouterr().err == "digits: 1 trial ends after the current epoch\n"
+        assert capsys.readouterr().err == "digits: trial 0 ends after its current epoch\n"
         until(lambda: trials(State.PRUNED), "the trial's end")
         until(lambda: any(t.number == 1 for t in trials(State.RUNNING)), "the next trial")
         begun(1)
@@ -101,7 +101,7 @@ def test_the_search_when_its_trials_have_ended(tmp_path: Path, capsys: Capture) 
     with running(file, "-n", "60", "-j", "2", "-S", "loss_ratio=null") as process:
         running_now = {trial.number for trial in begun(2)}
         assert cli.run(["stop", "digits"]) == 0
-        told = "digits: the search ends when its running trials have\n"
+        told = "digits: the search ends when its running trials have ended\n"
         assert capsys.readouterr().err == told
         ended(process)
     found = read.trials(DATABASE, "digits")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnsearch.commands.references import Picked, config_of
 from cnnsearch.errors import InputError
-from cnnsearch.records import State
+from cnnsearch.records import WEIGHTS, State
 
 if TYPE_CHECKING:
     from cnnsearch.config import Config
@@ -19,7 +19,6 @@ def kept_weights(picked: Picked) -> Path:
     Raises:
         InputError: there is none, or it is another trial's.
     """
-    from cnnsearch.folders import WEIGHTS
     from cnnsearch.study.location import trial_folder
 
     config, label = config_of(picked), picked.label

@@ -39,7 +39,8 @@ def command(study: str, yes: bool, storage: str) -> int:
         if not click.confirm(f"Delete study {name} ({told})?", err=True):
             click.echo("Nothing was deleted.", err=True)
             return 0
-    from cnnsearch.folders import WEIGHTS, remove_all
+    from cnnsearch.folders import remove_all
+    from cnnsearch.records import WEIGHTS
     from cnnsearch.study import store
     from cnnsearch.study.location import study_folder
 

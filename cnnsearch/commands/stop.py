@@ -11,8 +11,8 @@ from cnnsearch.commands.options import storage_option
 from cnnsearch.commands.references import pick, study
 from cnnsearch.errors import InputError
 from cnnsearch.records import State, Trial
+from cnnsearch.render.stopping import stop_text
 from cnnsearch.render.talk import say
-from cnnsearch.render.text import counted
 
 
 @click.command("stop")
@@ -56,10 +56,8 @@ def _asked(storage: str, name: str, numbers: Sequence[int], now: bool) -> str:
         return "nobody runs it, so there is nothing to stop"
     request = {"verb": requests.STOP, "trials": list(numbers), "now": now}
     taken = requests.ask(storage, name, request)
-    what = counted(len(numbers), "trial") if numbers else "the search"
-    when = "" if now else " after the current epoch" if numbers else " when its running trials have"
     later = "" if taken else "; it is busy, and does so when it can"
-    return f"{what} {'end' if len(numbers) > 1 else 'ends'}{when}{later}"
+    return stop_text(numbers, now) + later
 
 
 def _running(trials: Sequence[Trial]) -> str:

@@ -22,7 +22,7 @@ from cnnsearch.executors.attempt import attempt, print_failures
 from cnnsearch.executors.processes import STOP_SIGNALS, forget_secrets
 from cnnsearch.executors.worker import LOG
 from cnnsearch.own import digests
-from cnnsearch.records import Task
+from cnnsearch.records import CHECKPOINT, WEIGHTS, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,6 @@ class Told:
     printed: str = ""
     checkpoint: bytes | None = None
     weights: bytes | None = None
-
-
-CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.pt"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cnnsearch.errors import CnnsearchError
+from cnnsearch.render.stopping import stop_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,4 @@ def stop(storage: str, study: str, wanted: Wanted) -> str:
         requests.ask(storage, study, request, patience_s=0.0)
     except CnnsearchError as error:
         return str(error)
-    if not wanted.trials:
-        return "the search ends when its running trials have ended"
-    numbers = " and ".join(map(str, wanted.trials))
-    return f"trial {numbers} ends after its current epoch"
+    return stop_text(wanted.trials, now=False)
