@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy
 
-from cnnsearch.records import Diagnosis, Finding
+from cnnsearch import ending
+from cnnsearch.exports.told import METRICS
+from cnnsearch.records import Diagnosis, Finding, Outcome, Start, State, Trial
 from cnnsearch.space import Choice, Range
 from cnnsearch.study import read
-from tests.studies import SEVEN, complete, point, write_study
+from cnnsearch.study.store import Study
+from tests.builders import digits_config
+from tests.studies import SEVEN, SPACE, complete, point, write_study
 from tests.verbs import call
 
 __all__ = ["call"]  # a fixture
@@ -43,6 +53,62 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     MlflowClient(tracking_uri=uri).search_experiments()
     sqlalchemy.event.remove(sqlalchemy.Engine, "connect", not_waiting)
     return uri
+
+
+@contextmanager
+def going(storage: Path) -> Iterator[Study]:
+    """A search of three points that this process runs, in a new database."""
+    study = Study.claim(str(storage), digits_config("going", SPACE, 3), "images", 3)
+    try:
+        yield study
+    finally:
+        study.release()
+
+
+def begin(study: Study, place: int, attempt: int = 1) -> Trial:
+    return study.begin(Start(place, str(place), attempt, 1000 + place, point(0.1 * (place + 1))))
+
+
+def end(study: Study, trial: Trial, value: float | None) -> None:
+    """Of a trial with the value; None: its worker died."""
+    told = complete(value or 0.0, trial.params)
+    outcome = told.outcome if value is not None else Outcome(State.KILLED, "its worker died")
+    curves = [told.curve] if value is not None else [()]
+    study.finish(ending.ended(trial, outcome, None, curves, "val_accuracy", "best"))
+
+
+@contextmanager
+def answering() -> Iterator[tuple[str, list[str]]]:
+    """A server with MLflow's REST interface and a single run; what it was asked for."""
+    info = {"run_id": "abc", "experiment_id": "1", "status": "RUNNING", "start_time": 0}
+    run = {"info": info, "data": {}}
+    experiment = {"experiment_id": "1", "name": "digits", "lifecycle_stage": "active"}
+    answer = json.dumps({"run": run, "experiment": experiment})
+    paths: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            paths.append(self.path.partition("?")[0])
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer.encode())
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", paths
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class TestTensorBoard:
@@ -201,6 +267,43 @@ class TestMlflow:
         assert len(self.history(uri, runs["digits"], "best_val_accuracy")) == 1
         assert runs["digits/1"].data.tags["tags"] == "kept"
 
+    def test_while_it_runs_and_again_later(self, call: Any, uri: str, tmp_path: Path) -> None:
+        words = ("export", "going", "--mlflow", uri, "--storage", str(tmp_path / "going.db"))
+
+        def statuses() -> dict[str, str]:
+            return {name: run.info.status for name, run in self.runs(uri, "going").items()}
+
+        with going(tmp_path / "going.db") as study:
+            assert call(*words).err.startswith("study going has no trials yet.")
+            first, second = begin(study, 0), begin(study, 1)
+            end(study, first, 0.5)
+            assert "Wrote 2 runs" in call(*words).err
+            status = {"going": "RUNNING", "going/0": "FINISHED", "going/1": "RUNNING"}
+            assert statuses() == status
+            assert not self.runs(uri, "going")["going/1"].data.metrics
+            end(study, second, None)
+            again, third = begin(study, 1, attempt=2), begin(study, 2)
+            end(study, third, 0.7)
+            assert "Wrote 2 runs" in call(*words).err
+            status |= {"going/1": "KILLED", "going/2": "RUNNING", "going/3": "FINISHED"}
+            assert statuses() == status
+            end(study, again, 0.6)
+            for _ in range(2):
+                assert "Wrote 0 runs" in call(*words).err
+        runs = self.runs(uri, "going")
+        assert statuses() == status | {"going": "FINISHED", "going/2": "FINISHED"}
+        for number, value in {0: 0.5, 2: 0.6, 3: 0.7}.items():
+            run = runs[f"going/{number}"]
+            assert self.history(uri, run, "objective") == [(3, value)]
+            for name in METRICS:
+                assert [step for step, _ in self.history(uri, run, name)] == [1, 2, 3]
+            assert run.info.end_time >= run.info.start_time
+        assert [value for _, value in self.history(uri, runs["going"], "best_val_accuracy")] == [
+            0.5,
+            0.7,
+        ]
+        assert runs["going"].data.metrics == {"best_val_accuracy": 0.7}
+
     def test_a_study_made_anew_is_another_run(
         self, call: Any, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -220,6 +323,32 @@ class TestMlflow:
         assert said.err.startswith("--mlflow http://127.0.0.1:1: ")
         assert len(said.err.splitlines()) == 1
         assert "s3cret" not in found.err + said.err
+
+    def test_a_server_is_told_and_nothing_is_printed(self, call: Any) -> None:
+        with answering() as (uri, paths):
+            found = call("export", "digits", "1", "--mlflow", uri)
+        assert (found.code, found.out) == (0, "")
+        assert len(found.err.splitlines()) == 1
+        assert "/api/2.0/mlflow/runs/update" in paths
+
+    def test_a_database_of_studies(self, call: Any, storage: Path, tmp_path: Path) -> None:
+        own = tmp_path / "own.db"
+        own.write_bytes(storage.read_bytes())
+        found = call("export", "digits", "--mlflow", f"sqlite:///{own}", "--storage", str(own))
+        assert (found.code, found.out) == (2, "")
+        assert found.err == (
+            f"--mlflow sqlite:///{own}: holds studies. Write another, as sqlite:///mlflow.db.\n"
+        )
+        assert own.read_bytes() == storage.read_bytes()
+
+    def test_a_database_of_another_program(self, call: Any, tmp_path: Path) -> None:
+        with closing(sqlite3.connect(tmp_path / "other.db")) as connection, connection:
+            connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+            connection.execute("INSERT INTO alembic_version VALUES ('theirs')")
+        found = call("export", "digits", "--mlflow", f"sqlite:///{tmp_path}/other.db")
+        assert (found.code, found.out) == (1, "")
+        assert len(found.err.splitlines()) == 1
+        assert "'theirs'" in found.err
 
     @pytest.mark.parametrize("folder", ["mlruns", "file:///tmp/mlruns"])
     def test_folders(self, call: Any, folder: str) -> None:

@@ -44,7 +44,7 @@ def to_tensorboard(
     from cnnsearch.exports import tensorboard
 
     tensorboard.check_installed()
-    summary, trials = _with_curves(storage, references, all_attempts)
+    summary, trials, _ = _with_curves(storage, references, all_attempts)
     into = folder / summary.name
     for place in (folder, into):
         if place.exists() and not place.is_dir():
@@ -76,8 +76,8 @@ def to_mlflow(storage: str, references: Sequence[str], uri: str, all_attempts: b
         if not uri:
             raise InputError("--mlflow auto: $MLFLOW_TRACKING_URI is not set. Write a URI.")
     with mlflow.connected(uri) as client:
-        summary, trials = _with_curves(storage, references, all_attempts)
-        new, old = mlflow.write(client, summary, trials)
+        summary, trials, lost = _with_curves(storage, references, all_attempts)
+        new, old = mlflow.write(client, summary, trials, lost)
     there = f", {old} were there already" if old else ""
     click.echo(f"Wrote {counted(new, 'run')} to {mlflow.shown(uri)}, below the run {summary.name} "
                f"of its experiment{there}.", err=True)  # fmt: skip
@@ -85,9 +85,25 @@ def to_mlflow(storage: str, references: Sequence[str], uri: str, all_attempts: b
 
 def _with_curves(
     storage: str, references: Sequence[str], all_attempts: bool
-) -> tuple[StudySummary, list[Trial]]:
+) -> tuple[StudySummary, list[Trial], list[Trial]]:
+    """Trials with their curves: those to be written, and attempts that were run again since.
+
+    Of the latter an export may have written some while they ran.
+
+    Raises:
+        InputError: there are none yet.
+    """
     from cnnsearch.study import read
 
-    summary, trials = trials_of(storage, references, all_attempts)
+    whole = is_study(references)
+    summary, trials = trials_of(storage, references, all_attempts or whole)
+    if not trials:
+        name = summary.name
+        raise InputError(f"study {name} has no trials yet. Look: cnnsearch list {name}.")
     curves = read.curves(storage, summary.name)
-    return summary, [replace(one, curve=curves.get(one.number, ())) for one in trials]
+    trials = [replace(one, curve=curves.get(one.number, ())) for one in trials]
+    if all_attempts or not whole:
+        return summary, trials, []
+    last = ranking.last_attempts(trials)
+    numbers = {one.number for one in last}
+    return summary, last, [one for one in trials if one.number not in numbers]

@@ -32,9 +32,11 @@ _STATUS = {
 }
 _AT_ONCE = 1000  # metrics of a request, by MLflow's limit
 _USER = re.compile(r"(?<=://)\S*@|(?<=password=)[^&\s]*")
-# MLflow tells its makers of each use, and tries for minutes to reach a server.
+# MLflow tells its makers of each use, tries for minutes to reach a server, and prints two lines of
+# addresses for each run that ends.
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
@@ -57,6 +59,7 @@ def connected(uri: str) -> Iterator[MlflowClient]:
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     try:
+        from alembic.util import CommandError
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
@@ -70,11 +73,12 @@ def connected(uri: str) -> Iterator[MlflowClient]:
     for logger in ("mlflow", "alembic"):
         logging.getLogger(logger).setLevel(logging.ERROR)
     try:
+        _check_database(uri)
         yield MlflowClient(tracking_uri=uri)
     except CnnsearchError:
         raise
-    # Of a database also SQLAlchemy's, of its driver, and of the folder of its file.
-    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+    # Of a database also SQLAlchemy's, of its driver and tables, and of the folder of its file.
+    except (MlflowException, SQLAlchemyError, CommandError, ImportError, OSError) as error:
         said = " ".join(str(error).replace(uri, shown(uri)).split())
         said = _USER.sub("", said)
         raise CnnsearchError(f"--mlflow {shown(uri)}: {said[:300]}") from None
@@ -97,14 +101,42 @@ def _check_scheme(uri: str) -> None:
     )
 
 
-def write(client: MlflowClient, summary: StudySummary, trials: Sequence[Trial]) -> tuple[int, int]:
+def _check_database(uri: str) -> None:
+    """Refuse a database of studies: MLflow would make tables in it before it fails.
+
+    Raises:
+        InputError: Optuna's tables are there.
+    """
+    import sqlalchemy
+    from mlflow.store.db.db_types import DATABASE_ENGINES
+
+    if re.split(r"[+:]", uri)[0] not in DATABASE_ENGINES:
+        return
+    engine = sqlalchemy.create_engine(uri)
+    try:
+        if not sqlalchemy.inspect(engine).has_table("studies"):
+            return
+    finally:
+        engine.dispose()
+    raise InputError(
+        f"--mlflow {shown(uri)}: holds studies. Write another, as sqlite:///mlflow.db."
+    )
+
+
+def write(
+    client: MlflowClient,
+    summary: StudySummary,
+    trials: Sequence[Trial],
+    lost: Sequence[Trial] = (),
+) -> tuple[int, int]:
     """Write the trials of a study; those that an earlier export wrote are brought up to date.
 
     Args:
         trials: with their curves.
+        lost: attempts that were run again: brought up to date where they are there.
 
     Returns:
-        how many runs are new, and how many were there.
+        how many of the trials' runs are new, and how many were there.
     """
     experiment = _experiment(client, summary.name)
     parent, found = _earlier(client, experiment, summary)
@@ -113,13 +145,22 @@ def write(client: MlflowClient, summary: StudySummary, trials: Sequence[Trial]) 
     known = str(parent.info.run_id)
     new = 0
     for trial in trials:
-        run = found.get((str(trial.number), repr(trial.started)))
+        run = found.get(_identity(trial))
         if run is None:
             run = _new(client, experiment, known, summary, trial)
             new += 1
         _update(client, run, summary, trial)
+    for trial in lost:
+        run = found.get(_identity(trial))
+        if run is not None:
+            _update(client, run, summary, trial)
     _update_parent(client, parent, summary)
     return new, len(trials) - new
+
+
+def _identity(trial: Trial) -> tuple[str, str]:
+    """Tells a trial from one of its number in a study of its name that was deleted."""
+    return str(trial.number), repr(trial.started)
 
 
 def _experiment(client: MlflowClient, name: str) -> str:
@@ -168,20 +209,21 @@ def _earlier(
 def _new_parent(client: MlflowClient, experiment: str, summary: StudySummary) -> Any:
     tags = {STUDY: summary.name, _STARTED: repr(summary.started)}
     at = _milliseconds(summary.started)
-    run = client.create_run(experiment, at, tags, run_name=summary.name)
-    search = dict(summary.config.get("search") or {})
-    for name in ("sampler", "objective", "at", "pruner"):
-        client.log_param(run.info.run_id, name, search.get(name))
-    client.log_param(run.info.run_id, "seed", summary.config.get("seed"))
-    return run
+    return client.create_run(experiment, at, tags, run_name=summary.name)
 
 
 def _update_parent(client: MlflowClient, parent: Any, summary: StudySummary) -> None:
-    """The study's run: its best value so far, and whether it is over."""
+    """The study's run: what it searches by, its best value so far, and whether it is over."""
+    from mlflow.entities import Param, RunTag
+
     known, name = parent.info.run_id, f"best_{objective(summary)}"
-    client.set_tag(known, "cnnsearch.version", __version__)
+    search = dict(summary.config.get("search") or {})
+    told = {key: search.get(key) for key in ("sampler", "objective", "at", "pruner")}
+    told["seed"] = summary.config.get("seed")
+    params = [Param(key, str(told[key])) for key in told if key not in parent.data.params]
+    client.log_batch(known, params=params, tags=[RunTag("cnnsearch.version", __version__)])
     if summary.best is not None and parent.data.metrics.get(name) != summary.best:
-        _log(client, known, [_metric(name, summary.best, summary.updated or 0.0, 0)])
+        client.log_metric(known, name, summary.best)  # at this time: MLflow takes the latest
     if summary.counts.get(State.RUNNING):
         client.update_run(known, status="RUNNING")
     else:
@@ -228,7 +270,8 @@ def _update(client: MlflowClient, run: Any, summary: StudySummary, trial: Trial)
         for name, value in plain_params(trial.params).items()
         if name not in run.data.params
     ]
-    client.log_batch(known, params=params, tags=changed)
+    if params or changed:
+        client.log_batch(known, params=params, tags=changed)
     status = _STATUS.get(trial.state)
     if status is not None and run.info.status != status:
         client.set_terminated(known, status, ended)
