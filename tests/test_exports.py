@@ -189,6 +189,39 @@ class TestTensorBoard:
         assert len(list((tmp_path / "digits" / "1").iterdir())) == 1
         assert len(self.accumulated(tmp_path / "digits" / "1").Scalars("lr")) == 3
 
+    def test_while_it_runs_and_again_later(self, call: Any, tmp_path: Path) -> None:
+        words = ["export", "going", "--tensorboard", str(tmp_path / "logs")]
+        words += ["--storage", str(tmp_path / "going.db")]
+
+        def scalars(number: int) -> dict[str, list[int]]:
+            told = self.accumulated(tmp_path / "logs" / "going" / str(number))
+            return {
+                name: [one.step for one in told.Scalars(name)] for name in told.Tags()["scalars"]
+            }
+
+        def text(number: int) -> str:
+            from tensorboard.util.tensor_util import make_ndarray
+
+            told = self.accumulated(tmp_path / "logs" / "going" / str(number))
+            [event] = told.Tensors("trial")
+            return str(make_ndarray(event.tensor_proto).item().decode())
+
+        with going(tmp_path / "going.db") as study:
+            first, second = begin(study, 0), begin(study, 1)
+            end(study, first, 0.5)
+            assert call(*words).code == 0
+            assert scalars(1) == {}
+            assert "trial 1 of going: running" in text(1)
+            end(study, second, None)
+            again = begin(study, 1, attempt=2)
+            assert call(*words).code == 0
+            assert "trial 1 of going: killed" in text(1)
+            end(study, again, 0.7)
+            assert call(*words).code == 0
+        whole = {**{name: [1, 2, 3] for name in METRICS}, "objective": [3]}
+        assert scalars(0) == scalars(2) == whole
+        assert scalars(1) == {}
+
     def test_all_attempts(self, call: Any, tmp_path: Path) -> None:
         call("export", "digits", "--all-attempts", "--tensorboard", str(tmp_path))
         assert len(list((tmp_path / "digits").iterdir())) == len(SEVEN)

@@ -44,13 +44,13 @@ def to_tensorboard(
     from cnnsearch.exports import tensorboard
 
     tensorboard.check_installed()
-    summary, trials, _ = _with_curves(storage, references, all_attempts)
+    summary, trials, lost = _with_curves(storage, references, all_attempts)
     into = folder / summary.name
     for place in (folder, into):
         if place.exists() and not place.is_dir():
             raise InputError(f"--tensorboard {folder}: {place} is a file. Write another folder.")
     try:
-        tensorboard.write(into, summary, trials)
+        tensorboard.write(into, summary, trials, lost)
     except OSError as error:
         raise CnnsearchError(f"--tensorboard {folder}: {error.strerror}. Write another path."
                              ) from error  # fmt: skip

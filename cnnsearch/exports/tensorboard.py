@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,9 @@ def check_installed() -> None:
         )
 
 
-def write(folder: Path, summary: StudySummary, trials: Iterable[Trial]) -> None:
+def write(
+    folder: Path, summary: StudySummary, trials: Sequence[Trial], lost: Sequence[Trial] = ()
+) -> None:
     """Write the trials of a study, each into FOLDER/NUMBER.
 
     The names of the hyperparameters, and the metrics of the HPARAMS page, TensorBoard finds in the
@@ -39,13 +41,15 @@ def write(folder: Path, summary: StudySummary, trials: Iterable[Trial]) -> None:
 
     Args:
         trials: with their curves.
+        lost: attempts that were run again: written where an earlier export wrote them.
 
     Raises:
         OSError: it cannot be written.
     """
     from tensorboard.summary.writer.record_writer import RecordWriter
 
-    for trial in trials:
+    there = [trial for trial in lost if (folder / str(trial.number) / FILE).exists()]
+    for trial in (*trials, *there):
         run = folder / str(trial.number)
         run.mkdir(parents=True, exist_ok=True)
         with drafts.replacing(run / FILE) as file:
