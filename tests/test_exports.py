@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
 import sys
 import threading
@@ -24,7 +25,7 @@ from cnnsearch.study import read
 from cnnsearch.study.store import Study
 from tests.builders import digits_config
 from tests.studies import SEVEN, SPACE, complete, point, write_study
-from tests.verbs import call
+from tests.verbs import call, cut
 
 __all__ = ["call"]  # a fixture
 OVERFIT = Diagnosis("overfit", (Finding("overfit", 0.2, 0.1, "It is known by heart."),))
@@ -221,6 +222,17 @@ class TestTensorBoard:
         whole = {**{name: [1, 2, 3] for name in METRICS}, "objective": [3]}
         assert scalars(0) == scalars(2) == whole
         assert scalars(1) == {}
+
+    def test_killed_in_the_middle(self, call: Any, storage: Path, tmp_path: Path) -> None:
+        """TensorBoard reads every file whose name holds `tfevents`: a draft must not be one."""
+        words = ("export", "digits", "1", "--tensorboard", str(tmp_path))
+        assert call(*words).code == 0
+        run = tmp_path / "digits" / "1"
+        [file] = run.iterdir()
+        found = cut(file.stat().st_size - 1, "SIG_DFL", storage, *words)
+        assert found.returncode == -signal.SIGXFSZ, found.stderr
+        assert len(list(run.iterdir())) == 2
+        assert len(self.accumulated(run).Scalars("lr")) == 3
 
     def test_all_attempts(self, call: Any, tmp_path: Path) -> None:
         call("export", "digits", "--all-attempts", "--tensorboard", str(tmp_path))

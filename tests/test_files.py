@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.studies import SEVEN, complete, point, write_study
-from tests.verbs import call
+from tests.verbs import call, cut
 
 __all__ = ["call"]  # a fixture
 # The words of each verb, and the name of a file that it writes.
@@ -96,26 +93,6 @@ def test_the_same_content_loses_nothing(call: Any, words: str, name: str) -> Non
         assert call(*words.split(), name).code == 0
 
 
-_CUT = """\
-import resource, signal, sys
-from cnnsearch import cli
-signal.signal(signal.SIGXFSZ, signal.{0})
-resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
-sys.exit(cli.run(sys.argv[1:]))
-"""
-
-
-def cut(ended: str, words: str, name: str, storage: Path) -> subprocess.CompletedProcess[str]:
-    """Let a process of its own write, which cannot write more than 100 bytes into a file.
-
-    Args:
-        ended: what becomes of it then: SIG_DFL, the kernel kills it; SIG_IGN, its write fails.
-    """
-    environment = {**os.environ, "CNNSEARCH_STORAGE": str(storage)}
-    program = [sys.executable, "-B", "-c", _CUT.format(ended), *words.split(), name, "--force"]
-    return subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
-
-
 # matplotlib writes a cache of its own.
 without_plot = [one for one in WRITING[:-1] if not one[0].startswith("plot")]
 
@@ -123,7 +100,7 @@ without_plot = [one for one in WRITING[:-1] if not one[0].startswith("plot")]
 @pytest.mark.parametrize(("words", "name"), without_plot, ids=[one[0] for one in without_plot])
 def test_killed_in_the_middle(storage: Path, words: str, name: str) -> None:
     Path(name).write_text("mine")
-    found = cut("SIG_DFL", words, name, storage)
+    found = cut(100, "SIG_DFL", storage, *words.split(), name, "--force")
     assert found.returncode == -signal.SIGXFSZ, found.stderr
     assert Path(name).read_text() == "mine"
     [left] = Path().glob(f"{name}.*.partial")
@@ -132,7 +109,8 @@ def test_killed_in_the_middle(storage: Path, words: str, name: str) -> None:
 
 def test_a_disk_that_takes_no_more(storage: Path) -> None:
     Path("best.yaml").write_text("mine")
-    found = cut("SIG_IGN", "export digits best -o", "best.yaml", storage)
+    words = ("export", "digits", "best", "-o", "best.yaml", "--force")
+    found = cut(100, "SIG_IGN", storage, *words)
     assert (found.returncode, found.stdout) == (2, "")
     assert found.stderr == "best.yaml: File too large. Write another path.\n"
     assert [one.name for one in Path().iterdir()] == ["best.yaml"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,26 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     write_study(path, "digits-wide", told, space)
     return path
+
+
+_CUT = """\
+import resource, signal, sys
+from cnnsearch import cli
+signal.signal(signal.SIGXFSZ, signal.{0})
+resource.setrlimit(resource.RLIMIT_FSIZE, ({1}, {1}))
+sys.exit(cli.run(sys.argv[1:]))
+"""
+
+
+def cut(size: int, ended: str, storage: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the program in a process of its own that cannot write larger files than so many bytes.
+
+    Args:
+        ended: what becomes of it then: SIG_DFL, the kernel kills it; SIG_IGN, its write fails.
+    """
+    environment = {**os.environ, "CNNSEARCH_STORAGE": str(storage)}
+    program = [sys.executable, "-B", "-c", _CUT.format(ended, size), *words]
+    return subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
