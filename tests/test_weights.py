@@ -289,6 +289,13 @@ class TestSearch:
         summary = read.summary("cnnsearch.db", "digits")
         assert accuracy == pytest.approx(summary.best)
 
+    def test_a_link_stays_one(self, there: Path, capsys: Capture) -> None:
+        (there / "link.pt").symlink_to("behind.pt")
+        assert cli.run(["export", "digits", "best", "--model", "link.pt"]) == 0
+        assert "Wrote link.pt: digits/" in capsys.readouterr().err
+        assert Path("link.pt").is_symlink()
+        assert exported.load("behind.pt").classes
+
     def test_show_names_them(self, there: Path, capsys: Capture) -> None:
         assert cli.run(["show", "digits", "best"]) == 0
         assert "are kept: cnnsearch export digits " in capsys.readouterr().out

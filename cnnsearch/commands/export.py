@@ -24,6 +24,7 @@ from cnnsearch.errors import InputError
 from cnnsearch.records import StudySummary, Trial
 from cnnsearch.render import output
 from cnnsearch.render.table import Column, Table, csv_text
+from cnnsearch.render.talk import say
 from cnnsearch.render.text import measure
 from cnnsearch.render.trials import OF_EPOCH, all_columns, objective, trials_table
 
@@ -93,34 +94,31 @@ def command(
       cnnsearch export digits --mlflow sqlite:///mlflow.db
       cnnsearch export digits best --model best.onnx > predict.py
     """
-    of_trials = {"--tensorboard": tensorboard, "--mlflow": mlflow, "--model": model}
-    forms = {"--csv": as_csv, "--curves": curves, **of_trials}
-    form = _only_form(forms, target, force)
+    forms = {"--csv": as_csv, "--curves": curves, "--tensorboard": tensorboard, "--mlflow": mlflow}
+    form = _only_form({**forms, "--model": model}, target, force)
+    if all_attempts and form not in forms:
+        raise InputError(f"--all-attempts: write one of {', '.join(forms)} with it.")
+    _check_whole(references, "--csv" if as_csv else "--all-attempts" if all_attempts else None)
     path = None if target is None else Path(target)
     if path is not None:
         check_place(path, "best.yaml")
     if model is not None:
         to_model(storage, references, Path(model), force)
-        return
-    if form is None:
-        if all_attempts:
-            raise InputError("--all-attempts is for CSV. Write --csv or --curves with it.")
-        _write(_config_text(with_curve(storage, pick_one(storage, references))), path, force)
-        return
-    _check_whole(references, "--csv" if as_csv else "--all-attempts" if all_attempts else None)
-    if tensorboard is not None:
+    elif tensorboard is not None:
         to_tensorboard(storage, references, Path(tensorboard), all_attempts)
     elif mlflow is not None:
         to_mlflow(storage, references, mlflow, all_attempts)
-    else:
+    elif as_csv or curves:
         _write(_csv(storage, references, curves, all_attempts), path, force)
+    else:
+        _write(_config_text(with_curve(storage, pick_one(storage, references))), path, force)
 
 
 def _check_whole(references: Sequence[str], option: str | None) -> None:
     """Refuse an option that is for all trials of a study where some are named."""
     if option is not None and not is_study(references):
         raise InputError(
-            f"{option} is for all trials of one study. Write cnnsearch export STUDY {option}, "
+            f"{option} is for all trials of one study. Name the study alone, "
             'or choose trials: cnnsearch list STUDY --where "number in (3, 7)" --csv.'
         )
 
@@ -177,4 +175,4 @@ def _write(text: str, path: Path | None, force: bool) -> None:
         output.write_raw(text)
         return
     write_target(path, text, "best.yaml", force)
-    click.echo(f"Wrote {path}.", err=True)
+    say(f"Wrote {path}.")

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from cnnsearch.commands.files import check_target
 from cnnsearch.commands.kept import kept_weights
 from cnnsearch.commands.references import Picked, config_of, pick_one, with_curve
 from cnnsearch.errors import CnnsearchError, InputError
+from cnnsearch.render.talk import say
 
 if TYPE_CHECKING:
     from cnnsearch.config import Config
@@ -64,12 +63,12 @@ def to_model(storage: str, references: Sequence[str], file: Path, force: bool) -
     origin = exported.Origin(picked.label, epoch)
     write = exported.write_onnx if file.suffix == ".onnx" else exported.write
     try:
-        write(network, file, origin)
+        write(network, file.resolve(), origin)
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}. Write another path.") from error
     after = "" if epoch is None else f" after epoch {epoch}"
-    click.echo(f"Wrote {file}: {picked.label}{after}. It takes images as they are, pixels 0..1; "
-               "to use it:", err=True)  # fmt: skip
+    wrote = f"Wrote {file}: {picked.label}{after}"
+    say(f"{wrote}. It takes images as they are, pixels 0..1; to use it:")
     from cnnsearch.render import output
 
     shape = ", ".join(map(str, network.shape))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import click
 
 from cnnsearch import ranking
 from cnnsearch.commands.options import has_password
 from cnnsearch.commands.references import pick, study
 from cnnsearch.errors import CnnsearchError, InputError
 from cnnsearch.records import StudySummary, Trial
+from cnnsearch.render.talk import say
 from cnnsearch.render.text import counted
 
 
@@ -52,10 +52,10 @@ def to_tensorboard(
     try:
         tensorboard.write(into, summary, trials, lost)
     except OSError as error:
-        raise CnnsearchError(f"--tensorboard {folder}: {error.strerror}. Write another path."
-                             ) from error  # fmt: skip
-    say = f"Wrote {counted(len(trials), 'trial')} into {into}. See them:"
-    click.echo(f"{say} tensorboard --logdir {folder}", err=True)
+        told = f"--tensorboard {folder}: {error.strerror}. Write another path."
+        raise CnnsearchError(told) from error
+    wrote = f"Wrote {counted(len(trials), 'trial')} into {into}"
+    say(f"{wrote}. See them: tensorboard --logdir {shlex.quote(str(folder))}")
 
 
 def to_mlflow(storage: str, references: Sequence[str], uri: str, all_attempts: bool) -> None:
@@ -79,8 +79,8 @@ def to_mlflow(storage: str, references: Sequence[str], uri: str, all_attempts: b
         summary, trials, lost = _with_curves(storage, references, all_attempts)
         new, old = mlflow.write(client, summary, trials, lost)
     there = f", {old} were there already" if old else ""
-    click.echo(f"Wrote {counted(new, 'run')} to {mlflow.shown(uri)}, below the run {summary.name} "
-               f"of its experiment{there}.", err=True)  # fmt: skip
+    wrote = f"Wrote {counted(new, 'run')} to {mlflow.shown(uri)}"
+    say(f"{wrote}, below the run {summary.name} of its experiment{there}.")
 
 
 def _with_curves(

@@ -290,4 +290,4 @@ def _write(pictured: Pictured, kinds: Sequence[str], asked: Asked, path: Path, f
 
     content = saved(page(pictured, kinds, asked), path.suffix[1:].lower())
     write_target(path, content, "curves.png", force)
-    click.echo(f"Wrote {path}.", err=True)
+    say(f"Wrote {path}.")

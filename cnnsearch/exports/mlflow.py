@@ -248,14 +248,15 @@ def _new(
 
 def _update(client: MlflowClient, run: Any, summary: StudySummary, trial: Trial) -> None:
     """Write what an earlier export did not; of a run that is new, all."""
-    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.entities import Param, RunTag
 
     known, before = run.info.run_id, run.data.tags
-    ended = _milliseconds((trial.started or 0.0) + (trial.seconds or 0.0))
+    ended = (trial.started or 0.0) + (trial.seconds or 0.0)
     seen = int(before.get(_EPOCHS, 0))
-    _log(client, known, [metric for metric in _metrics(trial) if metric.step > seen])
+    metrics = [metric for metric in _metrics(trial) if metric.step > seen]
     if trial.value is not None and before.get("state") != State.COMPLETE:
-        _log(client, known, [Metric("objective", trial.value, ended, trial.best_epoch or 0)])
+        metrics.append(_metric("objective", trial.value, ended, trial.best_epoch or 0))
+    _log(client, known, metrics)
     tags = {
         **states(trial),
         "cnnsearch.version": __version__,
@@ -274,7 +275,7 @@ def _update(client: MlflowClient, run: Any, summary: StudySummary, trial: Trial)
         client.log_batch(known, params=params, tags=changed)
     status = _STATUS.get(trial.state)
     if status is not None and run.info.status != status:
-        client.set_terminated(known, status, ended)
+        client.set_terminated(known, status, _milliseconds(ended))
 
 
 def _metrics(trial: Trial) -> Iterator[Any]:
