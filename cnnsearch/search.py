@@ -118,11 +118,14 @@ class Coordinator:
                 for message in self._executor.wait(_LOOK_S):
                     yield from self._take(message)
                 yield from self._end_stuck(asked)
-                yield from map(Notice, self._kept.notices())
+                yield from map(Notice, [*self._executor.notices(), *self._kept.notices()])
                 self._attempts.stop_on_failures()
                 self._study.apply_requests()
                 yield from self._stop(self._study.stops())
                 yield self._waited()
+        except CnnsearchError:
+            yield from map(Notice, self._executor.notices())  # what led to it
+            raise
         finally:
             self._kill_all()
 

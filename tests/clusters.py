@@ -23,7 +23,7 @@ def on_ray(cluster: Cluster, jobs: int = 1) -> RayExecutor:
     """Workers for trials of digits."""
     fingerprint = load(Data(name="digits")).fingerprint
     needs = Needs(digits_config().plain(), str(Path.cwd()), fingerprint, {})
-    return RayExecutor(cluster, jobs, needs, print)
+    return RayExecutor(cluster, jobs, needs)
 
 
 class Nodes:

@@ -283,6 +283,9 @@ class Scripted:
     def kill(self, number: int) -> None:
         pass
 
+    def notices(self) -> Sequence[str]:
+        return ()
+
     def close(self) -> None:
         pass
 

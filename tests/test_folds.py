@@ -252,6 +252,9 @@ class ByFold:
         self.killed.append(number)
         self.tasks = [task for task in self.tasks if task.number != number]
 
+    def notices(self) -> Sequence[str]:
+        return ()
+
     def close(self) -> None:
         pass
 
@@ -373,6 +376,9 @@ class _Counting:
 
     def kill(self, number: int) -> None:
         self.tasks = deque(task for task in self.tasks if task.number != number)
+
+    def notices(self) -> Sequence[str]:
+        return ()
 
     def close(self) -> None:
         pass

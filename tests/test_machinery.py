@@ -64,6 +64,9 @@ class Quick:
     def kill(self, number: int) -> None:
         pass
 
+    def notices(self) -> Sequence[str]:
+        return ()
+
     def close(self) -> None:
         pass
 

@@ -17,6 +17,7 @@ from cnnsearch.errors import CnnsearchError
 from cnnsearch.executors import Message
 from cnnsearch.executors import cluster as clusters
 from cnnsearch.executors.cluster import Cluster, unfit
+from cnnsearch.executors.ray import RayExecutor
 from cnnsearch.executors.remote import Needs, Node, versions
 from cnnsearch.records import Checkpointing, EpochResult, Outcome, State, Task, Trial
 from cnnsearch.study import read
@@ -243,6 +244,24 @@ def test_a_cluster_that_others_reach_needs_a_token(
     assert "~/.ray/auth_token" in (cluster.warning() or "")
     monkeypatch.setattr(clusters, "_with_token", lambda: True)
     assert cluster.warning() is None
+
+
+def test_what_it_says_of_nodes_waits_until_it_is_asked(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    """Printed at once it would stand in the full-screen view."""
+    monkeypatch.setattr(cluster, "_refused", set())
+    needs = Needs(digits_config().plain(), str(Path.cwd()), "other images", {})
+    executor = RayExecutor(cluster, 1, needs)
+    try:
+        until(lambda: not executor.wait(0.1) and cluster._refused, "the answer of its worker")
+        [line] = executor.notices()
+        assert "gets no trials: " in line
+        assert executor.notices() == []
+    finally:
+        executor.close()
+    told = capfd.readouterr()
+    assert "gets no trials" not in told.out + told.err
 
 
 class LastFirst:

@@ -22,7 +22,7 @@ from cnnsearch.errors import CnnsearchError, InputError, StudyBusyError
 from cnnsearch.executors import Lost, Message
 from cnnsearch.executors.inline import InlineExecutor
 from cnnsearch.plan import planned, remaining
-from cnnsearch.records import Ended, EpochResult, Event, Outcome, State, Task, Trial
+from cnnsearch.records import Ended, EpochResult, Event, Notice, Outcome, State, Task, Trial
 from cnnsearch.search import Coordinator, Limits
 from cnnsearch.space import Choice, Grid, Range, point_key, random_point, trial_seed
 from cnnsearch.study import attributes, read
@@ -66,6 +66,9 @@ class Scripted:
 
     def kill(self, number: int) -> None:
         pass
+
+    def notices(self) -> Sequence[str]:
+        return ()
 
     def close(self) -> None:
         pass
@@ -287,6 +290,38 @@ def test_a_worker_that_dies_of_the_interruption_costs_no_attempt() -> None:
     config = digits_config(trials=1, retries=0)
     search(config, Dying({}), limits=Limits(interrupted=lambda: bool(stop)))
     assert [(t.state, t.reason) for t in trials()] == [(State.KILLED, "interrupted")]
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_what_an_executor_has_to_say_is_an_event(dies: bool) -> None:
+    """A display tells it when it can; nothing is printed beside it."""
+
+    class Telling(Scripted):
+        told = False
+
+        def wait(self, timeout: float) -> Sequence[Message]:
+            self.said = [] if self.told else ["node a gets no trials"]
+            self.told = True
+            if dies:
+                raise CnnsearchError("no node takes trials")
+            return super().wait(timeout)
+
+        def notices(self) -> Sequence[str]:
+            told, self.said = self.said, []
+            return told
+
+    config = digits_config(trials=2)
+    study = Study.claim(DATABASE, config, FINGERPRINT, 2)
+    events: list[Event] = []
+    try:
+        coordinator = Coordinator(study, config, Telling({}), Limits())
+        events.extend(coordinator.run(remaining(config, [], 2)))
+        assert not dies
+    except CnnsearchError:
+        assert dies
+    finally:
+        study.release()
+    assert [one.text for one in events if isinstance(one, Notice)] == ["node a gets no trials"]
 
 
 def test_folders_of_a_dead_coordinator_get_their_names(tmp_path: Path) -> None:

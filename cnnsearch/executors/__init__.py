@@ -58,5 +58,9 @@ class Executor(Protocol):
     def kill(self, number: int) -> None:
         """End a task at once, and those submitted with it; no message of them comes after this."""
 
+    def notices(self) -> Sequence[str]:
+        """What the user should know, once: lines since it was asked last."""
+        ...
+
     def close(self) -> None:
         """End everything that runs."""

@@ -51,6 +51,10 @@ class InlineExecutor:
         if number in self._left:
             self.close()
 
+    def notices(self) -> Sequence[str]:
+        """See `Executor`: none."""
+        return ()
+
     def close(self) -> None:
         """See `Executor`."""
         self._end(set(self._left))

@@ -101,6 +101,10 @@ class LocalExecutor:
         if worker is not None:
             self._replace(worker)
 
+    def notices(self) -> Sequence[str]:
+        """See `Executor`: none."""
+        return ()
+
     def close(self) -> None:
         """See `Executor`."""
         for worker in self._workers:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -61,20 +61,18 @@ class RayExecutor:
         cluster: Cluster,
         jobs: int,
         needs: Needs,
-        say: Callable[[str], None],
     ) -> None:
         """Start the actors.
 
         Args:
             jobs: at most so many.
             needs: of the search, which each node has to have.
-            say: gets a line for the user.
         """
         self._cluster = cluster
         self._ray = cluster.ray
         self._jobs = jobs
         self._needs = needs
-        self._say = say
+        self._notices: list[str] = []
         self._full = False
         self._said = False
         self._dead_starts = 0
@@ -105,7 +103,7 @@ class RayExecutor:
         self._cluster.check_head()
         messages = self._bury_cut_off()
         self._fill()
-        self._say_of_room()
+        self._note_room()
         # Of each actor its first call alone: a large answer can come after the one that follows it.
         calls = {actor.calls[0]: actor for actor in self._actors if actor.calls}
         if not calls:
@@ -134,6 +132,11 @@ class RayExecutor:
         actor = self._running(number)
         if actor is not None:
             self._end([actor])
+
+    def notices(self) -> Sequence[str]:
+        """See `Executor`: nodes that get no trials, no room for a worker, a full disk."""
+        told, self._notices = self._notices, []
+        return told
 
     def close(self) -> None:
         """See `Executor`. What does nothing leaves by itself, and nothing on its node."""
@@ -198,7 +201,7 @@ class RayExecutor:
         if reason is None:
             actor.node = node.id
             return
-        self._say(self._cluster.refuse(node.id, reason))
+        self._notices.append(self._cluster.refuse(node.id, reason))
         self._end([actor])
 
     def _bury_cut_off(self) -> list[Message]:
@@ -229,13 +232,13 @@ class RayExecutor:
         if self._dead_starts >= _GIVE_UP_STARTS:
             raise CnnsearchError(f"--ray: workers die on start: {reason}")
 
-    def _say_of_room(self) -> None:
+    def _note_room(self) -> None:
         """Say once that no worker begins, as where others use the cluster."""
         if self.slots or not self._actors:
             self._waiting_since = time.monotonic()
         elif not self._said and time.monotonic() - self._waiting_since > _PATIENCE_S:
             self._said = True
-            self._say(
+            self._notices.append(
                 "--ray: no worker could begin yet; the cluster may have no room now. Waiting."
             )
 
@@ -261,7 +264,9 @@ class RayExecutor:
         except OSError as error:  # a full disk: the training goes on
             if not self._full and error.errno != errno.ENOENT:
                 self._full = True
-                self._say(f"{task.folder}: {error.strerror}: what its worker sends is not kept")
+                self._notices.append(
+                    f"{task.folder}: {error.strerror}: what its worker sends is not kept"
+                )
 
     def _running(self, number: int) -> _Actor | None:
         return next((actor for actor in self._actors if number in actor.tasks), None)

@@ -170,7 +170,7 @@ class RayWorkers:
 
         # Nodes may join later: what there is room for is looked at again and again.
         most = waiting if self.jobs is None else min(self.jobs, waiting)
-        return RayExecutor(self.cluster, most, _needs(config, ready), say)
+        return RayExecutor(self.cluster, most, _needs(config, ready))
 
 
 def _needs(config: Config, ready: Preflight) -> Needs:

@@ -165,6 +165,10 @@ class Played:
         """See `Executor`."""
         self._tasks = deque(one for one in self._tasks if one[0].number != number)
 
+    def notices(self) -> Sequence[str]:
+        """See `Executor`."""
+        return ()
+
     def close(self) -> None:
         """See `Executor`."""
 
