@@ -156,7 +156,7 @@ def test_run_shows_the_view_and_gets_ctrl_c(tmp_path: Path) -> None:
     words = ["run", "digits.yaml", "-n", "3", "-j", "0", "-S", "loss_ratio=null", "--watch"]
     with terminal(words, tmp_path) as run:
         run.sees("/100000")
-        command = _children(run.process.pid)
+        command = list(_children(run.process.pid).values())
         assert any(" watch digits --of " in line for line in command)
         assert not any("cnnsearch.db" in line for line in command if " watch " in line)
         run.type(b"q")
@@ -189,6 +189,31 @@ def test_the_view_leaves_when_its_search_has_died(tmp_path: Path) -> None:
         run.process.wait()
         until(lambda: run._some() and "\x1b[?1049l" in run.text, "the screen of before")
         until(lambda: run.after == run.before, "the terminal as it was")
+
+
+@pytest.mark.parametrize("fate", [signal.SIGSTOP, signal.SIGKILL], ids=["hangs", "is killed"])
+def test_the_terminal_of_a_view_that_could_not_give_it_back(
+    tmp_path: Path, fate: signal.Signals
+) -> None:
+    endless = {"train": "train: {epochs: 100000, batch_size: 32}", "  lr": "  lr: [1e-4]"}
+    write_digits(tmp_path, **endless)
+    words = ["run", "digits.yaml", "-n", "1", "-j", "0", "-S", "loss_ratio=null", "--watch"]
+    with terminal(words, tmp_path) as run:
+        run.sees("/100000")
+        assert run.after != run.before
+        [view] = [pid for pid, line in _children(run.process.pid).items() if " watch " in line]
+        os.kill(view, fate)
+        if fate is signal.SIGKILL:
+            run.sees("0 of 1 trials")  # the usual display
+            assert run.after == run.before
+        run.process.send_signal(signal.SIGINT)
+        code, _ = run.ends()
+        assert code == 130
+        assert run.after == run.before
+        left = run.text.rindex("\x1b[?1049l")
+        assert run.text.rindex("\x1b[?1049h") < left < run.text.rindex("interrupted. To")
+        assert run.text.rindex("\x1b[?25h") > run.text.rindex("\x1b[?25l")
+        assert run.text.rindex("\x1b[?1003l") > run.text.rfind("\x1b[?1003h")
 
 
 def test_what_is_told_meanwhile_is_told_afterwards(
@@ -261,15 +286,15 @@ class _Terminal:
         return self._terminal
 
 
-def _children(parent: int) -> list[str]:
+def _children(parent: int) -> dict[int, str]:
     """The command lines of a process's children."""
-    found = []
+    found = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(")")[2].split()
             if int(fields[1]) == parent:
                 words = path.with_name("cmdline").read_bytes()
-                found.append(words.replace(b"\0", b" ").decode())
+                found[int(path.parent.name)] = words.replace(b"\0", b" ").decode()
         except OSError:
             continue
     return found
