@@ -18,6 +18,7 @@ from cnnsearch import cli, ending
 from cnnsearch.config import from_plain
 from cnnsearch.records import Outcome, Params, Start, State
 from cnnsearch.study import read, requests, sqlite
+from cnnsearch.study.backends import backend
 from cnnsearch.study.store import Study
 from cnnsearch.watch.app import INTERRUPTED, Source, Watch
 from cnnsearch.watch.lines import follow
@@ -224,6 +225,26 @@ def test_the_stop_keys_ask_first_and_leave_what_stop_leaves(running: tuple[Path,
 
     view(path, stop)
     assert study.trials()[5].state is State.RUNNING
+
+
+def test_the_view_goes_on_while_a_request_is_sent(running: tuple[Path, Study]) -> None:
+    path, study = running
+
+    async def send(app: Watch, pilot: Pilot[int]) -> None:
+        with backend(str(path)).exclusively():  # as another request, or a backup, may have it
+            await pilot.press("x", "x", "y")
+            await sees(app, pilot, "asking to stop trial 5 ...")
+            study.report(5, 3, 0.75)
+            await sees(app, pilot, "3/4")
+            await pilot.press("q")
+            await sees(app, pilot, "press q again to leave without it")
+            found = await sees(app, pilot, "asking to stop trial 5 ...")
+            assert found[-1].startswith("q quit")
+        await sees(app, pilot, "trial 5 ends after its current epoch")
+        assert not any("asking" in line for line in lines(app))
+        await pilot.press("q")
+
+    assert view(path, send) == 0
 
 
 def test_nothing_to_stop_is_said(trained: Path) -> None:

@@ -22,7 +22,7 @@ from cnnsearch.watch import texts
 from cnnsearch.watch.ordering import ordered, orders
 from cnnsearch.watch.reader import Answer, Defect, News, Reader, Seen, Unread
 from cnnsearch.watch.standing import Standing
-from cnnsearch.watch.stopping import Wanted
+from cnnsearch.watch.stopping import Sender, Wanted
 from cnnsearch.watch.widgets import Curves, Listing, Page, Question, as_text
 
 INTERRUPTED = 130
@@ -97,6 +97,9 @@ class Watch(App[int]):
         self._source = source
         self._utf8 = utf8
         self._reader = Reader(source.storage, source.study, self._hear, source.chain)
+        self._sender = Sender(source.storage, self._hear_answer)
+        self._sending: list[Wanted] = []
+        self._leaves = False
         self._seen: Seen | None = None
         self._trials: dict[int, Trial] = {}
         self._order, self._backwards = "rank", False
@@ -133,6 +136,7 @@ class Watch(App[int]):
         else:
             self.set_interval(_PARENT_S, self._look_for_parent)
         self._reader.start()
+        self._sender.start()
 
     def on_unmount(self) -> None:
         """Read no more."""
@@ -156,13 +160,19 @@ class Watch(App[int]):
     def _hear(self, news: News) -> None:
         self.post_message(Told(news))
 
+    def _hear_answer(self, answer: str | Exception) -> None:
+        self._hear(Answer(answer) if isinstance(answer, str) else Defect(answer))
+
     def on_told(self, message: Told) -> None:
         """Show what the reader saw."""
         news = message.news
         if isinstance(news, Defect):
             raise news.error
         if isinstance(news, Answer):
+            self._sending.pop(0)
+            self._leaves = False
             self._say(news.text)
+            self._reader.look_now()
             return
         if isinstance(news, Unread):
             self._unread = f"cannot be read now, tried again: {one_line(news.reason)}"
@@ -183,7 +193,8 @@ class Watch(App[int]):
     def _show(self) -> None:
         """Draw everything anew."""
         said = self.query_one("#message", Static)
-        lines = [line for line in (self._unread, self._answer) if line]
+        asking = [f"asking to {wanted.what} ..." for wanted in self._sending[:1]]
+        lines = [line for line in (self._unread, *asking, self._answer) if line]
         said.display = bool(lines)
         said.update(as_text([[(one_line(line), "bold")] for line in lines]))
         if self._seen is None:
@@ -290,8 +301,9 @@ class Watch(App[int]):
         number = self._listing().window.chosen
         running = () if self._seen is None else self._seen.standing.running
         if number is not None and any(one.trial.number == number for one in running):
+            assert self._seen is not None
             question = f"Stop trial {number} after its current epoch?"
-            self._ask(question, Wanted((number,)))
+            self._ask(question, Wanted(self._seen.standing.study, (number,)))
         elif running:
             self.query_one("#running").focus()
             self._say("choose a running trial with the arrows, then press x again")
@@ -301,15 +313,17 @@ class Watch(App[int]):
     def action_stop_all(self) -> None:
         """Ask to end the search."""
         if self._seen is not None and self._seen.snapshot.held:
-            self._ask("End the search when the running trials have ended?", Wanted())
+            question = "End the search when the running trials have ended?"
+            self._ask(question, Wanted(self._seen.standing.study))
         else:
             self._say("nobody runs it")
 
     def _ask(self, question: str, wanted: Wanted) -> None:
         def answered(yes: bool | None) -> None:
             if yes:
-                self._reader.ask(wanted)
-            self._say("asking ..." if yes else "")
+                self._sending.append(wanted)
+                self._sender.ask(wanted)
+            self._say("")
 
         self.push_screen(Question(question), answered)
 
@@ -334,7 +348,11 @@ class Watch(App[int]):
         self._say("the search ends in order; Ctrl-C again ends it at once")
 
     def action_leave(self, code: int) -> None:
-        """Close the view."""
+        """Close the view; a request that is on its way would be lost."""
+        if self._sending and not self._leaves:
+            self._leaves = True
+            self._say("wait for what is being asked, or press q again to leave without it")
+            return
         self._leave(code)
 
     def _leave(self, code: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +12,6 @@ from cnnsearch.records import State
 from cnnsearch.study import read
 from cnnsearch.study.following import Follower, Points, Snapshot
 from cnnsearch.watch.standing import Standing, Tally, standing
-from cnnsearch.watch.stopping import Wanted, stop
 
 EVERY_S = 1.0
 # Of a storage where a look takes long, so that looking is at most a fifth of what it does.
@@ -50,7 +48,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """The thread met an error of the program."""
+    """A thread met an error of the program."""
 
     error: Exception
 
@@ -82,7 +80,6 @@ class Reader(threading.Thread):
         self._follower = Follower(storage, study)
         self._tell = tell
         self._chain = chain
-        self._asked: queue.SimpleQueue[Wanted] = queue.SimpleQueue()
         self._wake = threading.Event()
         self._closed = False
         self._wanted: frozenset[int] = frozenset()
@@ -96,9 +93,8 @@ class Reader(threading.Thread):
             self._wake.set()
         self._wanted = wanted
 
-    def ask(self, wanted: Wanted) -> None:
-        """Leave a request with whoever runs the study; an `Answer` comes back."""
-        self._asked.put(wanted)
+    def look_now(self) -> None:
+        """Look before it is time."""
         self._wake.set()
 
     def close(self) -> None:
@@ -111,7 +107,6 @@ class Reader(threading.Thread):
         while not self._closed:
             began = time.monotonic()
             try:
-                self._answer()
                 self._tell(self._look())
             except (CnnsearchError, OSError) as error:
                 self._tell(Unread(str(error)))
@@ -121,11 +116,6 @@ class Reader(threading.Thread):
             took = time.monotonic() - began
             self._wake.wait(max(EVERY_S, _PAUSES * took))
             self._wake.clear()
-
-    def _answer(self) -> None:
-        while not self._asked.empty():
-            wanted = self._asked.get()
-            self._tell(Answer(stop(self._storage, self._follower.study, wanted)))
 
     def _look(self) -> Seen:
         snapshot = self._follower.look()
