@@ -225,6 +225,7 @@ def test_run_does_not_go_on_with_repeats(capsys: Capture) -> None:
         (["0", "--name", "a b"], "no study name. Write --name a-b."),
         (["0", "--seeds", "0"], "--seeds"),
         (["9"], "has no trial 9"),
+        (["0", "--verify", "--watch"], "--verify and --watch together"),
         ([], "which trial?"),
         (["0", "other/0"], "trials of 2 studies (digits, other)"),
     ],

@@ -179,6 +179,20 @@ def test_run_shows_the_view_and_gets_ctrl_c(tmp_path: Path) -> None:
     assert dict(counts) == {State.KILLED: 1}
 
 
+def test_rerun_shows_the_view_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["run", str(write_digits(tmp_path)), "-n", "1", "-j", "0"]) == 0
+    words = ["rerun", "digits", "0", "--seeds", "1", "--epochs", "100000", "-j", "0", "--watch"]
+    with terminal(words, tmp_path) as rerun:
+        rerun.sees("/100000")
+        assert "digits-rerun" in rerun.text.partition("\x1b[?1049h")[2]
+        rerun.type(b"\x03")
+        rerun.sees("\x1b[?1049l")
+        code, said = rerun.ends()
+        assert code == 130
+        assert "interrupted. To continue: cnnsearch rerun digits 0" in " ".join(said.split())
+
+
 def test_the_view_leaves_when_its_search_has_died(tmp_path: Path) -> None:
     endless = {"train": "train: {epochs: 100000, batch_size: 32}", "  lr": "  lr: [1e-4]"}
     write_digits(tmp_path, **endless)

@@ -42,6 +42,12 @@ storage_option = click.option(
     help="Where studies are kept: a file or a database URL; also $CNNSEARCH_STORAGE.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+watch_option = click.option(
+    "--watch",
+    "watched",
+    is_flag=True,
+    help="Show the view of cnnsearch watch while it runs; q closes it.",
+)
 force_option = click.option("--force", is_flag=True, help="Overwrite FILE.")
 
 

@@ -54,6 +54,7 @@ class _Plan:
         equals: the others, by number the finalist that each equals.
         config: of the study of repeats.
         seeds: how many; they are numbered from 1.
+        watched: show the full-screen view while they run.
     """
 
     storage: str
@@ -62,6 +63,7 @@ class _Plan:
     equals: Mapping[int, int]
     config: Config
     seeds: int
+    watched: bool
 
     @property
     def kind(self) -> dict[str, Any]:
@@ -118,7 +120,8 @@ def _plan(request: Request, seeds: int, name: str | None) -> _Plan:
         if finalist is not one.trial:
             equals[one.trial.number] = finalist.number
     config = _config(parent, name, request.values, seeds * len(first))
-    return _Plan(request.storage, parent, list(first.values()), equals, config, seeds)
+    found = list(first.values())
+    return _Plan(request.storage, parent, found, equals, config, seeds, request.watched)
 
 
 def _config(parent: StudySummary, name: str, values: Mapping[str, Any], trials: int) -> Config:
@@ -192,7 +195,7 @@ def _run(plan: _Plan, ready: Preflight, workers: Workers, interruption: Interrup
         jobs = workers.number(config, ready, len(waiting) * config.data.folds)
         say(_opening(plan, len(waiting), workers.where(jobs, ready)))
         runs = [config.at(start.params, start.seed) for start in waiting]
-        work = Work(study, waiting, before, points, lambda: runs)
+        work = Work(study, waiting, before, points, lambda: runs, plan.watched)
         carry_out(work, workers, ready, Limits(interrupted=interruption.happened))
     finally:
         study.release()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnsearch.commands.options import json_option, set_option, storage_option
+from cnnsearch.commands.options import json_option, set_option, storage_option, watch_option
 from cnnsearch.commands.references import pick, references_argument
 from cnnsearch.errors import InputError
 
@@ -26,6 +26,7 @@ class Request:
     Args:
         values: of `-S` and `--epochs`, by the bare names of fields.
         jobs: None where it does not say.
+        watched: show the full-screen view while it runs.
     """
 
     storage: str
@@ -33,6 +34,7 @@ class Request:
     values: Mapping[str, Any]
     jobs: int | None
     as_json: bool
+    watched: bool
 
 
 @click.command("rerun")
@@ -46,6 +48,7 @@ class Request:
               help="Worker processes; default: one a core, one on a GPU. 0: in this "
               "process.")  # fmt: skip
 @click.option("--name", metavar="STUDY", help="Name of the study of repeats: STUDY-rerun.")
+@watch_option
 @json_option
 @storage_option
 def command(
@@ -56,6 +59,7 @@ def command(
     sets: tuple[str, ...],
     jobs: int | None,
     name: str | None,
+    watched: bool,
     as_json: bool,
     storage: str,
 ) -> int:
@@ -86,8 +90,8 @@ def command(
 
     values = values_of([*sets, *([f"epochs={epochs}"] if epochs is not None else [])])
     if verify:
-        _refuse(seeds=seeds, epochs=epochs, name=name)
-    request = Request(storage, pick(storage, references), values, jobs, as_json)
+        _refuse(seeds=seeds, epochs=epochs, name=name, watch=watched or None)
+    request = Request(storage, pick(storage, references), values, jobs, as_json, watched)
     if "study" in values:
         raise InputError("-S study: write --name STUDY for the name of the study of repeats.")
     if verify:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnsearch.commands.completing import configs
-from cnnsearch.commands.options import json_option, ray_options, set_option, storage_option
+from cnnsearch.commands.options import (
+    json_option,
+    ray_options,
+    set_option,
+    storage_option,
+    watch_option,
+)
 from cnnsearch.render.talk import say
 
 if TYPE_CHECKING:
@@ -31,8 +37,7 @@ if TYPE_CHECKING:
 @click.option("--storage-patience", metavar="TIME", default="10m", show_default=True,
               help="So long a storage that is gone is waited for.")  # fmt: skip
 @click.option("--retry", type=click.Choice(["failed"]), help="Run failed trials again.")
-@click.option("--watch", "watched", is_flag=True,
-              help="Show the view of cnnsearch watch while it runs; q closes it.")  # fmt: skip
+@watch_option
 @click.option("--dry-run", is_flag=True, help="Say what would run; write no study.")
 @json_option
 def command(
