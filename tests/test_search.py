@@ -9,6 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -26,6 +27,8 @@ from cnnsearch.records import Ended, EpochResult, Event, Notice, Outcome, State,
 from cnnsearch.search import Coordinator, Limits
 from cnnsearch.space import Choice, Grid, Range, point_key, random_point, trial_seed
 from cnnsearch.study import attributes, read
+from cnnsearch.study.database import open_storage
+from cnnsearch.study.following import latest
 from cnnsearch.study.store import Study, remove
 from tests.builders import SPACE, digits_config
 
@@ -568,6 +571,26 @@ def test_an_empty_file_is_a_database_to_be() -> None:
     assert read.trials(DATABASE, "digits") == []
     search(digits_config(trials=1), Scripted({}))
     assert len(trials()) == 1
+
+
+def test_a_database_is_empty_while_its_tables_are_made() -> None:
+    """Another process makes them one by one; after each of its steps it is read."""
+    found: list[object] = []
+
+    def look(*event: Any) -> None:
+        if event[2].split()[0] in ("CREATE", "INSERT"):
+            found.append((read.study_names(DATABASE), read.summaries(DATABASE)))
+            found.append((read.stages(DATABASE), read.study_attributes(DATABASE, "digits")))
+            with pytest.raises(InputError, match="no studies in"):
+                latest(DATABASE)
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "after_cursor_execute", look)
+    try:
+        open_storage(DATABASE).engine.dispose()
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "after_cursor_execute", look)
+    assert found == [([], ([], {})), ({}, None)] * (len(found) // 2)
+    assert len(found) > 20
 
 
 def test_tables_without_a_version_are_read() -> None:

@@ -176,8 +176,8 @@ def _connection(storage: str) -> Iterator[sqlalchemy.Connection | None]:
 def _has_tables(connection: sqlalchemy.Connection, place: Backend) -> bool:
     """Whether there is something to read.
 
-    Without tables it is a file that somebody has touched, or a creation cut short: the version is
-    written last.
+    Without all tables it is a file that somebody has touched, or a creation that is under way or
+    was cut short: the version is written last.
 
     Raises:
         InputError: the tables are of a version that the installed Optuna does not read. It is not
@@ -186,11 +186,12 @@ def _has_tables(connection: sqlalchemy.Connection, place: Backend) -> bool:
     version = _version(connection)
     if version not in (None, TABLES_VERSION):
         versions.check(place, str(version))
-    if sqlalchemy.inspect(connection).has_table("studies"):
-        return True
-    if version is not None:
+    there = set(sqlalchemy.inspect(connection).get_table_names())
+    if version is None:
+        return there >= versions.TABLES
+    if "studies" not in there:
         raise DamagedError("the table studies is missing")
-    return False
+    return True
 
 
 def _having(connection: sqlalchemy.Connection, key: str) -> list[tuple[str, Any]]:
