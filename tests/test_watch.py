@@ -172,7 +172,10 @@ def test_keys_sort_page_mark_and_compare(trained: Path, tmp_path: Path) -> None:
         assert ranking(app) == by_rank, "round once"
         await pilot.press("c")
         assert any("mark trials with space" in line for line in lines(app))
-        await pilot.press("space", "down", "m", "c")
+        await pilot.press("space", "c")
+        found = await sees(app, pilot, "mark a second trial with space")
+        assert not any("cnnsearch compare" in line for line in found)
+        await pilot.press("down", "m")
         first, second = (row.split()[0] for row in by_rank[:2])
         found = await sees(app, pilot, f"cnnsearch compare digits {first} {second}")
         found = await sees(app, pilot, f"● {first}   ▲ {second}")

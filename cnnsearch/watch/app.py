@@ -243,8 +243,7 @@ class Watch(App[int]):
         hint = ""
         if self._comparing:
             numbers = list(self._marked)
-            words = " ".join(map(str, numbers))
-            hint = f"cnnsearch compare {now.study} {words}  (c: back to what runs)"
+            hint = texts.compare_hint(now.study, numbers)
         elif now.steps == "fold":  # theirs are values of folds, not of epochs
             numbers = [best.number] if best else []
         else:

@@ -162,6 +162,14 @@ def curve_lines(
     return [[(title.strip(), style), ("   ", ""), *legend(labels, utf8)], *picture]
 
 
+def compare_hint(study: str, marked: Sequence[int]) -> str:
+    """What stands below the curves of the marked trials alone."""
+    told = f"cnnsearch compare {study} {' '.join(map(str, marked))}"
+    if len(marked) < 2:
+        told = "mark a second trial with space to compare it with"
+    return f"{told}  (c: back to what runs)"
+
+
 def snapshot_lines(now: Standing, utf8: bool, top: int = 10) -> list[Line]:
     """One look without a terminal: what the view shows, but for the curves."""
     lines = head_lines(now, utf8)
