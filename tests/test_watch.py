@@ -9,6 +9,7 @@ import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from textual.pilot import Pilot
 
 from cnnsearch import cli, ending
 from cnnsearch.config import from_plain
+from cnnsearch.config.sections import Data, Folds
 from cnnsearch.records import Outcome, Params, Start, State
 from cnnsearch.study import read, requests, sqlite
 from cnnsearch.study.backends import backend
@@ -61,6 +63,22 @@ def running(trained: Path, tmp_path: Path) -> Iterator[tuple[Path, Study]]:
     try:
         begin(study, TRAINED, reports=[0.25, 0.5])
         yield path, study
+    finally:
+        study.release()
+
+
+@pytest.fixture
+def folds(tmp_path: Path) -> Iterator[Path]:
+    """The storage of a study with folds, of which a trial runs that has ended two of four."""
+    path = tmp_path / "folds.db"
+    data = Data(name="digits", limit=200, validation=Folds(folds=4))
+    config = replace(digits_config("folds", pruner="median"), data=data)  # stored at once
+    study = Study.claim(str(path), config, "images", 2)
+    try:
+        begin(study, 0, reports=[])
+        finish(study, 0, 0.75)
+        begin(study, 1, reports=[0.25, 0.5])
+        yield path
     finally:
         study.release()
 
@@ -184,6 +202,18 @@ def test_keys_sort_page_mark_and_compare(trained: Path, tmp_path: Path) -> None:
         assert any("● best" in line for line in lines(app))
 
     view(path, press)
+
+
+def test_what_folds_report_is_no_curve(folds: Path) -> None:
+    async def look(app: Watch, pilot: Pilot[int]) -> None:
+        found = await sees(app, pilot, "with folds a trial has its curve when it has ended")
+        assert any("2/4" in line and "0.5000" in line for line in found)
+        found = await sees(app, pilot, "● best, 0")
+        assert not any("▲" in line for line in found)
+        await pilot.press("tab", "space", "c")
+        await sees(app, pilot, "none has ended yet")
+
+    view(folds, look, study="folds")
 
 
 def test_help_and_the_ways_to_leave(trained: Path) -> None:

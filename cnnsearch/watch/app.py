@@ -240,22 +240,22 @@ class Watch(App[int]):
         now = seen.standing
         best = now.tally.best
         self._reader.want(self._marked)
-        hint = ""
         if self._comparing:
             numbers = list(self._marked)
             hint = texts.compare_hint(now.study, numbers)
-        elif now.steps == "fold":  # theirs are values of folds, not of epochs
-            numbers = [best.number] if best else []
         else:
             numbers = [best.number] if best else []
             numbers += [one.trial.number for one in now.running]
+            hint = texts.FOLDS_HINT if now.running and now.steps == "fold" else ""
         labels = {best.number: f"best, {best.number}"} if best and not self._comparing else {}
         curves = [(labels.get(n, str(n)), self._points(seen, n)) for n in numbers]
         self.query_one(Curves).draw(now.objective, curves, hint)
 
     @staticmethod
     def _points(seen: Seen, number: int) -> Points:
-        return seen.curves.get(number) or seen.snapshot.reports.get(number, ())
+        # What is reported after folds is no curve by epoch.
+        running = {} if seen.standing.steps == "fold" else seen.snapshot.reports
+        return seen.curves.get(number) or running.get(number, ())
 
     def _listing(self) -> Listing:
         """The list that has the keys."""

@@ -26,6 +26,7 @@ MOST_CURVES = len(MARKS)
 _BAR_CELLS = 20
 SPARE = ("so far", "time")
 """Columns that are left out first where a terminal is too narrow."""
+FOLDS_HINT = "with folds a trial has its curve when it has ended"
 KEYS = "q quit  s sort  r reverse  space mark  c compare  Tab lists  x stop  ? help"
 HELP = """\
  Arrows, PgUp, PgDn    go through the list; Home and End to its ends
