@@ -418,26 +418,55 @@ def test_which_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "Studies: second, first." in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("pause", [0, 3])
 def test_a_chain_goes_on_with_its_next_stage(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], pause: int
 ) -> None:
+    """Also where nobody holds a stage for some looks, while the next is made."""
     path = tmp_path / "studies.db"
-
-    def stage(number: int) -> Study:
-        made = Study.claim(str(path), digits_config(f"c.{number}"), "images", 1)
-        made.keep_stage({"family": "c", "stage": number, "of": 2, "parent": None})
-        begin(made, 0, [])
-        return made
-
-    stages = [stage(1)]
+    stages = [chain_stage(path, 1)]
+    looks = 0
 
     def sleep(_: float) -> None:
-        finish(stages[-1], 0, len(stages) / 4)
-        stages[-1].release()
-        if len(stages) < 2:
-            stages.append(stage(2))
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            finish(stages[-1], 0, 0.25)
+            stages[-1].release()
+        if looks == 1 + pause:
+            stages.append(chain_stage(path, 2))
+        if looks == 2 + pause:
+            finish(stages[-1], 0, 0.5)
+            stages[-1].release()
 
     follow(str(path), "c.1", chain=True, sleep=sleep)
     told = capsys.readouterr()
     assert ["0.2500" in row or "0.5000" in row for row in told.out.splitlines()] == [True, True]
-    assert told.err == "c.2: nobody runs it; all is done\n"
+    assert told.err == "c.2: stage 2 of 2; nobody runs it; all is done\n"
+
+
+def test_a_chain_whose_process_is_gone_does_not_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: int) -> None:
+        raise ProcessLookupError
+
+    path = tmp_path / "studies.db"
+    stage = chain_stage(path, 1)
+    finish(stage, 0, 0.25)
+    stage.release()
+    with monkeypatch.context() as patched:
+        patched.setattr("os.kill", kill)
+        follow(str(path), "c.1", chain=True)
+    told = capsys.readouterr().err
+    assert told == (
+        "c.1: stage 1 of 2 is done, and no other runs; to continue: cnnsearch run FILE\n"
+    )
+
+
+def chain_stage(path: Path, number: int) -> Study:
+    """A stage of a chain of two, whose only trial runs."""
+    made = Study.claim(str(path), digits_config(f"c.{number}"), "images", 1)
+    made.keep_stage({"family": "c", "stage": number, "of": 2, "parent": None})
+    begin(made, 0, [])
+    return made

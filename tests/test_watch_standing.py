@@ -56,6 +56,7 @@ def stands(
         coordinator=Coordinator("here", 7, BEGUN),
         held=held,
         family=None,
+        stage=more.pop("stage", None),
         trials=trials,
         reports=more.pop("reports", {}),
     )

@@ -179,6 +179,19 @@ def test_run_shows_the_view_and_gets_ctrl_c(tmp_path: Path) -> None:
     assert dict(counts) == {State.KILLED: 1}
 
 
+def test_a_view_that_was_closed_stays_closed_in_the_next_stage(tmp_path: Path) -> None:
+    stages = "stages: [{epochs: 50, trials: 6}, {epochs: 600, trials: 1}]"
+    write_digits(tmp_path, abort=f"abort: {{loss_ratio: null}}\n{stages}")
+    words = ["run", "digits.yaml", "-j", "0", "--watch"]
+    with terminal(words, tmp_path) as run:
+        run.sees("/50")
+        run.type(b"q")
+        code, said = run.ends()
+        assert code == 0
+        assert "stage 2 of 2" in said
+        assert run.text.count("\x1b[?1049h") == 1
+
+
 def test_rerun_shows_the_view_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.run(["run", str(write_digits(tmp_path)), "-n", "1", "-j", "0"]) == 0

@@ -18,7 +18,7 @@ from cnnsearch.render.talk import say
 from cnnsearch.render.trials import trial_object
 from cnnsearch.review.savings import savings
 from cnnsearch.running.display import ended_as_interrupted, make_folder
-from cnnsearch.running.work import Work, carry_out
+from cnnsearch.running.work import Done, Work, carry_out
 from cnnsearch.running.workers import LocalWorkers, Workers
 from cnnsearch.study import read
 from cnnsearch.study.resuming import check_resume
@@ -65,6 +65,7 @@ class Found:
     Args:
         left: number of points that are asked for and have not ended.
         stopped: by `cnnsearch stop`.
+        watched: the view was wanted, and nobody closed it.
     """
 
     summary: StudySummary
@@ -72,6 +73,7 @@ class Found:
     code: int
     left: int
     stopped: bool = False
+    watched: bool = False
 
     def document(self) -> dict[str, Any]:
         """What `run --json` prints."""
@@ -121,10 +123,10 @@ def search(request: Request, ready: Preflight, interruption: Interruption) -> Fo
         try:
             if request.stage is not None:
                 study.keep_stage(request.stage)
-            stopped = _search(request, ready, study, interruption)
+            done = _search(request, ready, study, interruption)
         finally:
             study.release()
-        found = replace(as_found(request), stopped=stopped)
+        found = replace(as_found(request), stopped=done.stopped, watched=done.watched)
     return replace(found, code=interruption.exit_code) if interruption.happened() else found
 
 
@@ -173,7 +175,7 @@ def announce(request: Request, ready: Preflight) -> None:
     make_folder(request.config)
 
 
-def _search(request: Request, ready: Preflight, study: Study, interruption: Interruption) -> bool:
+def _search(request: Request, ready: Preflight, study: Study, interruption: Interruption) -> Done:
     from cnnsearch.search import Limits
 
     config = request.config

@@ -92,6 +92,11 @@ class WatchDisplay:
             self._restore()
         self._after_the_view(self._view.returncode)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the user closed the view, or it died, while the search went on."""
+        return self._view is None
+
     def show(self, event: Event) -> None:
         """See `Display`."""
         if self._view is not None and self._view.poll() is not None:

@@ -11,6 +11,7 @@ from cnnsearch.config import Config
 from cnnsearch.records import Start, Trial
 from cnnsearch.render.talk import say
 from cnnsearch.running.display import make_display
+from cnnsearch.running.view import WatchDisplay
 from cnnsearch.running.workers import Workers
 from cnnsearch.study.location import workers_folder
 from cnnsearch.study.store import Study
@@ -39,8 +40,21 @@ class Work:
     watched: bool = False
 
 
-def carry_out(work: Work, workers: Workers, ready: Preflight, limits: Limits) -> bool:
-    """Run it, and show it while it runs; whether `stop` asked for its end.
+@dataclass(frozen=True)
+class Done:
+    """How it went.
+
+    Args:
+        stopped: `stop` asked for its end.
+        watched: the view was wanted, and nobody closed it.
+    """
+
+    stopped: bool = False
+    watched: bool = False
+
+
+def carry_out(work: Work, workers: Workers, ready: Preflight, limits: Limits) -> Done:
+    """Run it, and show it while it runs.
 
     Args:
         limits: but for how many trials are fused, which is chosen here.
@@ -49,7 +63,7 @@ def carry_out(work: Work, workers: Workers, ready: Preflight, limits: Limits) ->
     from cnnsearch.search import Coordinator
 
     if not work.starts:
-        return False
+        return Done(watched=work.watched)
     config = work.study.config
     tasks = len(work.starts) * config.data.folds
     jobs = workers.number(config, ready, tasks)
@@ -68,6 +82,7 @@ def carry_out(work: Work, workers: Workers, ready: Preflight, limits: Limits) ->
         with make_display(config, work.before, work.count, jobs * fused, watched) as display:
             for event in coordinator.run(work.starts):
                 display.show(event)
-        return coordinator.stopped
+        closed = isinstance(display, WatchDisplay) and display.is_closed
+        return Done(coordinator.stopped, work.watched and not closed)
     finally:
         executor.close()

@@ -43,7 +43,7 @@ class Snapshot:
         config: resolved, as plain data.
         planned: number of points it is to have, if known.
         held: whether the coordinator lives.
-        family: of a stage, the name of its chain.
+        family: of a stage, the name of its chain; `stage`: its number, and how many there are.
         trials: all attempts by number, without curves; the same object as before where nothing has
             changed.
         reports: of the trials that run, (step, objective) in the order of steps: steps are epochs,
@@ -57,6 +57,7 @@ class Snapshot:
     coordinator: Coordinator | None
     held: bool
     family: str | None
+    stage: tuple[int, int] | None
     trials: Sequence[Trial]
     reports: Mapping[int, Points]
 
@@ -106,6 +107,7 @@ class Follower:
                 reports = self._reports_through_optuna()
             self._take_marks(read._marks(connection, self.study))
         config = attrs[attributes.CONFIG]
+        place = attrs.get(attributes.STAGE) or {}
         self._objective = config["search"]["objective"]
         return Snapshot(
             study=self.study,
@@ -114,7 +116,8 @@ class Follower:
             planned=attrs.get(attributes.PLANNED),
             coordinator=_coordinator(attrs.get(attributes.COORDINATOR)),
             held=held,
-            family=(attrs.get(attributes.STAGE) or {}).get("family"),
+            family=place.get("family"),
+            stage=(place["stage"], place["of"]) if place else None,
             trials=self._told,
             reports=reports,
         )

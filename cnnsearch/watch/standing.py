@@ -72,6 +72,7 @@ class Standing:
 
     Args:
         steps: what running trials report after: "epoch", or "fold".
+        stage: of a chain's study, its number, and how many there are.
     """
 
     study: str
@@ -85,11 +86,17 @@ class Standing:
     coordinator: Coordinator | None
     parameters: Sequence[str]
     steps: str
+    stage: tuple[int, int] | None
 
     @property
     def ended(self) -> bool:
         """Whether nothing is left to run."""
         return self.tally.done >= self.total and not self.running
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it has ended, and is a stage after which another is to come."""
+        return self.ended and self.stage is not None and self.stage[0] < self.stage[1]
 
 
 def tally(trials: Sequence[Trial], direction: str) -> Tally:
@@ -138,6 +145,7 @@ def standing(snapshot: Snapshot, now: float, known: Tally | None = None) -> Stan
         coordinator=snapshot.coordinator,
         parameters=list(snapshot.config.get("space") or ()),
         steps="fold" if folds > 1 else "epoch",
+        stage=snapshot.stage,
     )
 
 

@@ -90,7 +90,16 @@ def _best_line(now: Standing) -> Line:
 
 
 def owner_text(now: Standing) -> str:
-    """Who runs the study, or what to do where nobody does."""
+    """Who runs the study, or what to do where nobody does; of a chain, which stage it is."""
+    if now.stage is None:
+        return _owner_text(now)
+    stage = f"stage {now.stage[0]} of {now.stage[1]}"
+    if now.goes_on and not now.held:
+        return f"{stage} is done, and no other runs; to continue: cnnsearch run FILE"
+    return f"{stage}; {_owner_text(now)}"
+
+
+def _owner_text(now: Standing) -> str:
     if now.held and now.coordinator is not None:
         return f"running on {now.coordinator.host}, process {now.coordinator.pid}"
     if now.held:

@@ -140,6 +140,8 @@ class Curves(Widget):
     def render(self) -> Text:
         """The picture."""
         objective, curves, hint = self._told
+        if not objective:  # before the first look
+            return Text()
         width, height = self.size
         lines = texts.curve_lines(objective, curves, (width, height - bool(hint)), self._utf8)
         return as_text([*lines, *([[(hint, "bold")]] if hint else [])])
