@@ -442,7 +442,7 @@ def test_a_chain_goes_on_with_its_next_stage(
     follow(str(path), "c.1", chain=True, sleep=sleep)
     told = capsys.readouterr()
     assert ["0.2500" in row or "0.5000" in row for row in told.out.splitlines()] == [True, True]
-    assert told.err == "c.2: stage 2 of 2; nobody runs it; all is done\n"
+    assert told.err == "c.2 has begun\nc.2: stage 2 of 2; nobody runs it; all is done\n"
 
 
 def test_a_chain_whose_process_is_gone_does_not_go_on(

@@ -41,6 +41,7 @@ def follow(
             if chain and not snapshot.held:
                 newest = last_stage(storage, snapshot)
                 if newest != snapshot.study:
+                    say(f"{newest} has begun")
                     lines, over = _Lines(storage, newest), None
                     continue
             if gone:
