@@ -19,7 +19,7 @@ from cnnsearch.study.store import Study, remove
 from cnnsearch.watch.ordering import NEWEST, RANK, ordered, orders
 from cnnsearch.watch.paging import Window
 from cnnsearch.watch.standing import Standing, standing
-from cnnsearch.watch.texts import columns, curve_lines, head_lines, snapshot_lines
+from cnnsearch.watch.texts import columns, curve_lines, head_lines, owner_text, snapshot_lines
 from tests.builders import digits_config
 from tests.studies import SEVEN, complete, point, write_study
 
@@ -57,6 +57,7 @@ def stands(
         held=held,
         family=None,
         stage=more.pop("stage", None),
+        repeats=more.pop("repeats", False),
         trials=trials,
         reports=more.pop("reports", {}),
     )
@@ -127,6 +128,28 @@ def test_counts_leave_out_what_is_run_again_and_folds_are_told() -> None:
     assert "trial  folds " in text
     assert "2/5" in text
     assert text.isascii()
+
+
+def test_a_count_of_verdicts_is_not_parted_from_its_verdict() -> None:
+    verdicts = ["symmetric"] * 3 + ["ok"] * 2 + ["lr-too-high"] * 2 + ["bad-init", "saturated"]
+    done = [trial(k, diagnosis=Diagnosis(one)) for k, one in enumerate(verdicts)]
+    for width in range(30, 80):
+        lines = [line[0][0] for line in head_lines(stands(done, BEGUN + 20), True, width)[3:-1]]
+        assert all(len(line) <= width for line in lines)
+        assert not any(line[-1].isdigit() for line in lines)
+
+
+def test_who_goes_on_with_it_is_named() -> None:
+    done = [trial(0)]
+    assert owner_text(stands(done, BEGUN, held=False)).endswith("cnnsearch run FILE")
+    repeats = stands(done, BEGUN, held=False, repeats=True)
+    assert owner_text(repeats) == "nobody runs it; to continue: the same cnnsearch rerun again"
+    running = owner_text(stands(done, BEGUN, stage=(2, 3)))
+    assert running == "stage 2 of 3; running on here, process 7"
+    between = stands(done, BEGUN, planned=1, held=False, stage=(2, 3))
+    assert owner_text(between).startswith("stage 2 of 3 is done, and no other runs; ")
+    last = stands(done, BEGUN, planned=1, held=False, stage=(3, 3))
+    assert owner_text(last) == "stage 3 of 3; nobody runs it; all is done"
 
 
 def test_the_head_keeps_long_verdicts_to_two_lines() -> None:

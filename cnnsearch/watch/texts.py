@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -55,7 +56,7 @@ def head_lines(now: Standing, utf8: bool, width: int | None = None) -> list[Line
         width: verdicts take two lines of it where they need to.
     """
     verdicts = f"verdicts: {verdicts_text(now.tally.verdicts)}" if now.tally.verdicts else ""
-    pieces = textwrap.wrap(verdicts, width, break_on_hyphens=False) if width else [verdicts]
+    pieces = _wrapped(verdicts, width) if width else [verdicts]
     return [
         _progress_line(now, utf8),
         _best_line(now),
@@ -63,6 +64,13 @@ def head_lines(now: Standing, utf8: bool, width: int | None = None) -> list[Line
         *([(piece, "")] for piece in pieces[:2] if piece),
         [(owner_text(now), "" if now.held or now.ended else "bold")],
     ]
+
+
+def _wrapped(verdicts: str, width: int) -> list[str]:
+    """In lines, a count never without its verdict."""
+    whole = re.sub(r"(\d) ", "\\1\xa0", verdicts)
+    lines = textwrap.wrap(whole, width, break_on_hyphens=False)
+    return [line.replace("\xa0", " ") for line in lines]
 
 
 def _progress_line(now: Standing, utf8: bool) -> Line:
@@ -106,6 +114,8 @@ def _owner_text(now: Standing) -> str:
         return "running"
     if now.ended:
         return "nobody runs it; all is done"
+    if now.repeats:
+        return "nobody runs it; to continue: the same cnnsearch rerun again"
     return "nobody runs it; to continue: cnnsearch run FILE"
 
 
