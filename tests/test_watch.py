@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 
 from cnnsearch import cli, ending
@@ -278,6 +279,19 @@ def test_the_view_goes_on_while_a_request_is_sent(running: tuple[Path, Study]) -
         await pilot.press("q")
 
     assert view(path, send) == 0
+
+
+def test_keys_that_come_at_once_are_for_the_list_that_has_them_by_then(
+    running: tuple[Path, Study],
+) -> None:
+    async def type_fast(app: Watch, pilot: Pilot[int]) -> None:
+        await sees(app, pilot, "2/4")
+        for key, character in (("tab", "\t"), ("space", " "), ("x", "x")):
+            app.post_message(Key(key, character))
+        await sees(app, pilot, "Stop trial 5")
+        assert app._marked == [5]
+
+    view(running[0], type_fast)
 
 
 def test_nothing_to_stop_is_said(trained: Path) -> None:

@@ -260,7 +260,8 @@ class Watch(App[int]):
     def _listing(self) -> Listing:
         """The list that has the keys."""
         running = self.query_one("#running", Listing)
-        return running if running.has_focus else self.query_one("#ranking", Listing)
+        # The list itself hears of it later than the next key, where keys come at once.
+        return running if self.focused is running else self.query_one("#ranking", Listing)
 
     def action_sort(self) -> None:
         """Sort by the next column."""
