@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import click
@@ -21,17 +22,19 @@ _CONFIGS = (".yaml", ".yml")
 
 def studies(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:  # noqa: ARG001
     """Names of the studies in the storage."""
-    return _beginning(incomplete, _asked(lambda: _names(context)))
+    return _beginning(incomplete, _asked_of_storage(partial(_names, context)))
 
 
 def trials(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:  # noqa: ARG001
     """Trials of the study that an argument before names."""
-    return _beginning(incomplete, _asked(lambda: _trials(context, context.params["name"])))
+    question = partial(_trials, context, context.params["name"])
+    return _beginning(incomplete, _asked_of_storage(question))
 
 
 def references(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
     """`STUDY TRIAL...` or `STUDY/TRIAL...`: the study first, then its trials."""
-    return _beginning(incomplete, _asked(lambda: _references(context, parameter, incomplete)))
+    question = partial(_references, context, parameter, incomplete)
+    return _beginning(incomplete, _asked_of_storage(question))
 
 
 def configs(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:  # noqa: ARG001
@@ -45,7 +48,7 @@ def configs_or_references(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> Items:
     """A config file, or `STUDY/TRIAL`."""
-    found = _asked(lambda: _references(context, parameter, incomplete))
+    found = _asked_of_storage(partial(_references, context, parameter, incomplete))
     return [*configs(context, parameter, incomplete), *_beginning(incomplete, found)]
 
 
@@ -76,6 +79,13 @@ def _asked(question: Callable[[], list[str]]) -> list[str]:
     thread.start()
     thread.join(_PATIENCE_S)
     return list(found)
+
+
+def _asked_of_storage(question: Callable[[], list[str]]) -> list[str]:
+    """Likewise; loading what reads studies is no part of the wait, seconds on a busy machine."""
+    with suppress(Exception):
+        import cnnsearch.study.read  # noqa: F401
+    return _asked(question)
 
 
 def _storage(context: click.Context) -> str:
