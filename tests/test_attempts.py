@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from cnnsearch import runner
+from cnnsearch import search as coordinator
 from cnnsearch.config.sections import Data, Folds
 from cnnsearch.errors import CnnsearchError, StorageGoneError
 from cnnsearch.executors import Lost, Message
@@ -163,8 +165,10 @@ def test_no_room_for_the_folder_of_a_trial(monkeypatch: pytest.MonkeyPatch) -> N
     assert {t.state for t in trials() if t.attempt > 1 or t.key == "2"} == {State.COMPLETE}
 
 
-def test_what_is_fused_with_a_stuck_trial_runs_again() -> None:
+def test_what_is_fused_with_a_stuck_trial_runs_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Group 0 and 1: trial 1 has told an epoch a moment before."""
+
+    now = 0.0
 
     class Halting(Watched):
         told = 0
@@ -172,11 +176,14 @@ def test_what_is_fused_with_a_stuck_trial_runs_again() -> None:
         def wait(self, timeout: float) -> Sequence[Message]:
             if not {0, 1} & {task.number for task in self.tasks}:
                 return super().wait(timeout)
+            nonlocal now
+            now += 0.1
             self.told += 1
             return [Message(1, epoch(self.told))] if self.told % 2 else []
 
+    monkeypatch.setattr(coordinator, "time", SimpleNamespace(monotonic=lambda: now))
     config = digits_config(trials=2)
-    limits = Limits(trial_timeout_s=0.3, fused=2)
+    limits = Limits(trial_timeout_s=0.35, fused=2)
     search(config, Halting({}), limits=limits)
     found = trials()
     assert found[0].state is State.FAILED

@@ -232,4 +232,4 @@ def test_a_group_is_timed(size: int) -> None:
     config = digits_config()
     found = timed(config.at({}, 0), examine(config, lambda _: None, "x"), size)
     assert found is not None
-    assert 0 < found.seconds < 10
+    assert 0 < found.seconds < 100

@@ -6,7 +6,6 @@ import io
 import json
 import random
 import sqlite3
-import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import closing
@@ -22,11 +21,12 @@ from cnnsearch.config.config import Config
 from cnnsearch.executors import Message
 from cnnsearch.plan import remaining
 from cnnsearch.records import Began, Diagnosis, Ended, Outcome, Start, State, Task, Tick, Trial
+from cnnsearch.render import display as displays
 from cnnsearch.render.display import LiveDisplay
 from cnnsearch.render.progress import SearchProgress
 from cnnsearch.render.verdicts import verdict_counts
 from cnnsearch.search import Coordinator, Limits
-from cnnsearch.study import attributes, read, requests
+from cnnsearch.study import attributes, read, requests, store, writer
 from cnnsearch.study.database import open_storage
 from cnnsearch.study.store import Study
 from tests.builders import digits_config
@@ -40,6 +40,27 @@ START = Start(0, "0", 1, 7, {"lr": 0.01, "init": "he", "batchnorm": True})
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+class Clock:
+    """Time that passes only where a test says so."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the study and of the display."""
+    made = Clock()
+    for module in (store, writer, displays):
+        monkeypatch.setattr(module, "time", made)
+    return made
 
 
 class Quick:
@@ -100,15 +121,15 @@ def test_a_quick_trial_takes_three_transactions() -> None:
     assert [t.number for t in read.trials(DATABASE, "digits")] == list(range(20))
 
 
-def test_readers_see_a_running_trial_within_a_second() -> None:
+def test_readers_see_a_running_trial_within_a_second(clock: Clock) -> None:
     study = claimed()
     number = study.begin(START).number
-    began = time.monotonic()
+    began = clock.now
     study.report(number, 1, 0.5)
-    while not reports()[0] and time.monotonic() - began < 5:
-        time.sleep(0.1)  # a coordinator ticks four times a second
+    while not reports()[0]:
+        assert clock.now - began < 1
+        clock.now += 0.25  # a coordinator ticks four times a second
         study.apply_requests()
-    assert time.monotonic() - began < 2  # half a second, and the time to open a storage
     assert reports() == [{1: 0.5}]
     study.release()
 
@@ -121,7 +142,7 @@ def test_pruners_see_a_report_at_once() -> None:
     study.release()
 
 
-def test_a_trial_ends_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_ends_whole_or_not_at_all(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     study = claimed()
     trial = study.begin(START)
     study.report(trial.number, 1, 0.5)
@@ -227,17 +248,19 @@ def test_progress_equals_a_recount(seed: int, direction: str) -> None:
         assert dict(progress.verdicts) == dict(verdict_counts(ended.values()))
 
 
-def test_quick_trials_are_not_each_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = []
+def test_quick_trials_are_not_each_drawn(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[float] = []
     console = Console(file=io.StringIO(), width=80, force_terminal=True)
     display = LiveDisplay(console, SearchProgress([], 300, "maximize", 2), "val_accuracy", 1)
-    monkeypatch.setattr(display._live, "refresh", lambda: drawn.append(time.monotonic()))
-    began = time.monotonic()
+    monkeypatch.setattr(display._live, "refresh", lambda: drawn.append(clock.now))
+    began = clock.now
     for number in range(300):
         display.show(Began(made(number)))
+        clock.now += 0.01
         display.show(Ended(made(number, state=State.COMPLETE, value=0.5, seconds=0.0)))
-    assert 1 <= len(drawn) <= 1 + (time.monotonic() - began) / 0.2
-    time.sleep(0.25)
+    assert 10 <= len(drawn) <= 1 + (clock.now - began) / 0.2
+    assert drawn[-1] < clock.now
+    clock.now += 0.25
     before = len(drawn)
     display.show(Tick())  # draws what was left out, and then nothing until something happens
     display.show(Tick())

@@ -9,7 +9,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from cnnsearch.ending import ended
 from cnnsearch.records import Start
 from cnnsearch.render.trials import FIELDS
 from cnnsearch.study import read
+from cnnsearch.study.lock import StudyLock, is_held
 from cnnsearch.study.store import Study
 from tests.builders import digits_config
 from tests.studies import SEVEN, SPACE, complete, point, write_study
@@ -279,17 +279,25 @@ def test_export_writes_the_folder_of_the_data_in_full(
 
 
 @pytest.mark.parametrize("yes", [[], ["-y"]])
-def test_rm_does_not_wait_for_a_run_to_end(call: Any, tmp_path: Path, yes: list[str]) -> None:
+def test_rm_does_not_wait_for_a_run_to_end(
+    call: Any, tmp_path: Path, yes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run that ends within the time the lock is waited for keeps its study."""
     path = tmp_path / "own.db"
     write_study(path, "busy", SEVEN[:1])
     study = Study.claim(str(path), digits_config("busy", SPACE, 3), "images", 8)
-    ending = threading.Timer(0.25, study.release)
-    ending.start()
+    acquire = StudyLock.acquire
+
+    def ended_meanwhile(lock: StudyLock) -> bool:
+        study.release()
+        return acquire(lock)
+
+    monkeypatch.setattr(StudyLock, "acquire", ended_meanwhile)
     try:
         found = call("rm", "busy", *yes, "--storage", str(path))
+        assert is_held(str(path), "busy")
     finally:
-        ending.join()
+        study.release()
     assert (found.code, found.out) == (1, "")
     assert "is running" in found.err
     assert read.study_names(str(path)) == ["busy"]
