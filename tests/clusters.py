@@ -45,6 +45,15 @@ class Nodes:
         """A node more."""
         return self._several.add_node(num_cpus=cpus, env_vars=dict(env or {}))
 
+    def workers(self) -> list[int]:
+        """Processes that train for this cluster, whatever else runs on this machine."""
+        raylets = {
+            one.process.pid
+            for node in (self._several.head_node, *self._several.worker_nodes)
+            for one in node.all_processes.get("raylet", ())
+        }
+        return [pid for pid in workers() if _parent(pid) in raylets]
+
     def kill(self, node: Any) -> None:
         """End a node as a fault of its power supply would."""
         self._several.remove_node(node, allow_graceful=False)
@@ -77,3 +86,11 @@ def workers() -> list[int]:
         except OSError:
             continue
     return found
+
+
+def _parent(pid: int) -> int | None:
+    """Of a process, as long as there is one."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None

@@ -65,9 +65,26 @@ def events(config: Config, executor: Any, limits: Limits | None = None) -> Itera
         study.release()
 
 
+class InStep(LocalExecutor):
+    """Its worker trains one epoch ahead of what was told, and has not ended when it is killed."""
+
+    ahead: frozenset[int] = frozenset()
+
+    def submit(self, tasks: Sequence[Task]) -> None:
+        self.ahead |= {task.number for task in tasks if not task.waits}
+        super().submit([replace(task, waits=True) for task in tasks])
+
+    def wait(self, timeout: float) -> Sequence[Message]:
+        messages = super().wait(timeout)
+        for message in messages:
+            if isinstance(message.content, EpochResult) and message.number in self.ahead:
+                self.answer(message.number, True)
+        return messages
+
+
 def local(config: Config, *kill_at: tuple[int, int, int]) -> None:
     """Run a search with a worker process, killed at each (point, attempt, epoch)."""
-    executor, left = LocalExecutor(1, Path("workers")), list(kill_at)
+    executor, left = InStep(1, Path("workers")), list(kill_at)
     try:
         for event in events(config, executor):
             if not isinstance(event, Epoch):
@@ -180,7 +197,7 @@ def test_a_dead_or_interrupted_coordinator(sent: signal.Signals, tmp_path: Path)
     ) as process:
         until(Path("runs/digits/.0.partial/checkpoint.pt").exists, "a checkpoint")
         process.send_signal(sent)
-        process.wait(timeout=30)
+        process.wait(timeout=120)
     assert {t.state for t in attempts()} == {State.KILLED}
     done = subprocess.run(
         [*command, "-j", "2"], check=True, capture_output=True, text=True, env=environment()

@@ -43,7 +43,7 @@ def served(storage: str) -> Iterator[str]:
 def get(address: str, method: str = "GET", **headers: str) -> Any:
     data = b"{}" if method in ("POST", "PUT") else None
     request = urllib.request.Request(address, data=data, method=method, headers=headers)
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         return json.load(answer) if "json" in answer.headers["Content-Type"] else answer.read()
 
 
@@ -98,22 +98,23 @@ def test_names_of_other_sites_are_refused(tmp_path: Path) -> None:
 
 
 def asked_until_it_ends(search: subprocess.Popen[str]) -> list[int]:
-    """How many complete trials the dashboard told of, each time."""
-    seen = []
+    """How many complete trials the dashboard told of, each time; after some it is to end."""
+    seen: list[int] = []
+    stopped = False
     with served("cnnsearch.db") as address:
         while search.poll() is None:
             [study] = get(f"{address}/api/studies")["study_summaries"]
             found = get(f"{address}/api/studies/{study['study_id']}")
             seen.append(sum(trial["state"] == "Complete" for trial in found["trials"]))
+            if not stopped and len(seen) > 5 and seen[-1] > seen[0] + 5:
+                stopped = True
+                assert cli.run(["stop", "digits"]) == 0
     return seen
 
 
 def test_a_search_runs_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked again and again, with the same numbers and no error on any side."""
-    write_digits(tmp_path, search="search: {sampler: random, trials: 16}")
-    (tmp_path / "alone").mkdir()
-    monkeypatch.chdir(tmp_path / "alone")
-    assert cli.run(["run", "../digits.yaml", "-j", "0"]) == 0
+    write_digits(tmp_path, search="search: {sampler: random, trials: 1000}")
     monkeypatch.chdir(tmp_path)
     run = [sys.executable, "-m", "cnnsearch", "run", "digits.yaml", "-j", "1"]
     search = subprocess.Popen(run, stderr=subprocess.PIPE, text=True)
@@ -129,11 +130,13 @@ def test_a_search_runs_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "storage" not in told
     assert len(seen) > 5
     assert seen == sorted(seen)
+    ended = len(read.trials("cnnsearch.db", "digits"))
+    (tmp_path / "alone").mkdir()
+    monkeypatch.chdir(tmp_path / "alone")
+    assert cli.run(["run", "../digits.yaml", "-j", "0", "-n", str(ended)]) == 0
     one, other = (
         [(trial.point, trial.state, trial.value, trial.epochs) for trial in trials]
-        for trials in (
-            read.trials(name, "digits") for name in ("alone/cnnsearch.db", "cnnsearch.db")
-        )
+        for trials in (read.trials(name, "digits") for name in ("cnnsearch.db", "../cnnsearch.db"))
     )
     assert one == other
     assert {state for _, state, _, _ in one} >= {State.COMPLETE}
@@ -156,7 +159,7 @@ def test_a_signal_ends_it(number: signal.Signals, code: int, tmp_path: Path) -> 
     assert address.startswith("http://127.0.0.1:")
     assert status(address) == 200
     process.send_signal(number)
-    assert process.wait(30) == code
+    assert process.wait(120) == code
     assert process.stderr.read().strip() == ""
     process.stderr.close()
 

@@ -47,7 +47,7 @@ def task(folder: Path, number: int, waits: bool = False, **train: object) -> Tas
 def drain(executor: Executor, count: int = 1) -> list[Message]:
     """Messages until `count` trials have ended."""
     messages: list[Message] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while sum(isinstance(m.content, Outcome | Lost) for m in messages) < count:
         assert time.monotonic() < deadline, messages
         messages.extend(executor.wait(1))
@@ -56,7 +56,7 @@ def drain(executor: Executor, count: int = 1) -> list[Message]:
 
 def first_epoch(executor: Executor) -> Message:
     """The next message that is no beginning."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
         for message in executor.wait(1):
             if not isinstance(message.content, Prepared):
@@ -88,7 +88,7 @@ def ray_executor(cluster: Cluster) -> Iterator[RayExecutor]:
 
 def submit(executor: Executor, *tasks: Task) -> None:
     """As soon as there is a worker for it."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while not executor.slots:
         assert time.monotonic() < deadline, "no worker"
         assert not executor.wait(0.1)
@@ -258,7 +258,7 @@ def test_a_worker_that_cannot_start_is_an_error_with_its_log(tmp_path: Path) -> 
         env={**os.environ, "PYTHONPATH": f"{broken.parent}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert CnnsearchError.__name__ in done.stderr
@@ -301,7 +301,7 @@ def test_workers_end_with_their_coordinator(tmp_path: Path) -> None:
         workers = [int(pid) for pid in coordinator.stdout.readline().split()]
         assert len(workers) == 2
         coordinator.kill()
-    until(lambda: not any(map(_lives, workers)), "the end of its workers", seconds=10)
+    until(lambda: not any(map(_lives, workers)), "the end of its workers", seconds=40)
 
 
 def _lives(pid: int) -> bool:

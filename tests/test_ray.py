@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from cnnsearch.executors.remote import Needs, Node, versions
 from cnnsearch.records import Checkpointing, EpochResult, Outcome, State, Task, Trial
 from cnnsearch.study import read
 from tests.builders import digits_config, write_digits
-from tests.clusters import Nodes, on_ray, run, workers
+from tests.clusters import Nodes, on_ray, run
 from tests.waiting import until
 
 pytestmark = pytest.mark.xdist_group("ray")
@@ -77,7 +76,7 @@ def test_lost_trials_run_again(nodes: Nodes, tmp_path: Path) -> None:
         for line in process.stderr:
             if line.startswith("[1/") and not killed:
                 killed = True
-                os.kill(workers()[0], signal.SIGKILL)
+                os.kill(nodes.workers()[0], signal.SIGKILL)
             if line.startswith("[2/") and not removed:
                 removed = True
                 nodes.kill(second)
@@ -97,7 +96,7 @@ def test_a_lost_trial_goes_on_from_its_checkpoint(nodes: Nodes, tmp_path: Path) 
     (tmp_path / "runs").rename(tmp_path / "other")
     with run(nodes, tmp_path, *words) as process:
         until((tmp_path / "runs/digits/.0.partial/checkpoint.pt").exists, "a checkpoint")
-        os.kill(workers()[0], signal.SIGKILL)
+        os.kill(nodes.workers()[0], signal.SIGKILL)
         assert process.stderr is not None
         process.stderr.read()
     assert process.returncode == 0
@@ -116,9 +115,9 @@ def test_workers_end_with_their_coordinator(nodes: Nodes, tmp_path: Path) -> Non
     file = str(write_digits(tmp_path, train="train: {epochs: 1000}"))
     with run(nodes, tmp_path, file) as process:
         until((tmp_path / "runs/digits/.0.partial").exists, "a trial")
-        assert workers()
+        until(nodes.workers, "a worker")
         process.kill()
-    until(lambda: not workers(), "the end of its workers", seconds=10)
+    until(lambda: not nodes.workers(), "the end of its workers")
 
 
 def test_unfit_nodes_get_no_trials(nodes: Nodes, tmp_path: Path) -> None:
@@ -215,13 +214,12 @@ def test_a_trial_that_is_too_large(nodes: Nodes, tmp_path: Path) -> None:
     assert not Path(DATABASE).exists()
 
 
-def test_no_cluster_there(tmp_path: Path, capsys: Capture) -> None:
+def test_no_cluster_there(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Told at once, where Ray itself would wait for a minute."""
-    started = time.monotonic()
+    monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("it is Ray that waits"))
     words = ["--ray", "--ray-address", "127.0.0.1:1"]
     assert cli.run(["run", str(write_digits(tmp_path)), *words]) == 2
     assert "--ray-address: 127.0.0.1:1: nothing answers there" in capsys.readouterr().err
-    assert time.monotonic() - started < 20
 
 
 def test_a_head_that_is_silent(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,7 +285,7 @@ def test_answers_are_taken_in_their_order(
         config = digits_config(train={"epochs": 3}).at({}, seed=0)
         kept = Checkpointing(1, str(tmp_path / "checkpoint.pt"), (), after_last=True)
         executor.submit([Task(0, config.plain(), str(tmp_path), checkpoints=kept)])
-        ray.wait(actor.calls, num_returns=len(actor.calls), timeout=30)
+        ray.wait(actor.calls, num_returns=len(actor.calls), timeout=200)
         monkeypatch.setattr(executor, "_ray", LastFirst())
         messages: list[Message] = []
         while not messages or not isinstance(messages[-1].content, Outcome):

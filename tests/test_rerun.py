@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +17,10 @@ from cnnsearch.space import repeat_seed
 from cnnsearch.study import read
 from tests.builders import write_digits
 from tests.terminals import on_terminal
+from tests.test_stages import start, wait_for
 
 Capture = pytest.CaptureFixture[str]
 DATABASE = "cnnsearch.db"
-CNNSEARCH = [sys.executable, "-m", "cnnsearch"]
 NOTHING_ELSE = {"  lr": "", "  init": "", "  batchnorm": ""}
 
 
@@ -133,24 +130,14 @@ def test_only_what_is_new_runs(capsys: Capture) -> None:
 
 
 def test_a_killed_rerun_goes_on(capsys: Capture) -> None:
-    """`kill -9` after two repeats, and again; the values are those of one that was left alone."""
+    """`kill -9` in the fifth repeat, and again; the values are those of one left alone."""
     search("{lr: {low: 0.01, high: 0.1}}")
     words = ["rerun", "digits", "0-2", "--seeds", "3", "-j", "1"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    with subprocess.Popen(
-        [*CNNSEARCH, *words],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        env=environment,
-        start_new_session=True,
-    ) as process:
-        assert process.stderr is not None
-        ended = (line for line in process.stderr if line.startswith("["))
-        next(ended)
-        next(ended)
+    with start(*words, held_at=("digits-rerun", "4")) as process:
+        wait_for(process, "held")
         process.kill()
-    assert 2 <= len(trials()) < 9
+    assert [trial.state for trial in trials()][-1] is State.KILLED
+    assert len(trials()) == 5
     killed = repeated(capsys, "0-2", "--seeds", "3")
     alone = repeated(capsys, "0-2", "--seeds", "3", "--name", "alone")
     assert killed["finalists"] == alone["finalists"]

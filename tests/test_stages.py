@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from cnnsearch.study import read
 from cnnsearch.study.store import Study
 from tests.terminals import on_terminal
 from tests.verbs import Found
+from tests.waiting import until
 
 DATABASE = "cnnsearch.db"
 HEAD = """\
@@ -200,15 +202,34 @@ def files(folder: Path) -> dict[str, str]:
     return {name: (folder / "runs" / "chain" / name).read_text() for name in FILES}
 
 
-def start(*words: str) -> subprocess.Popen[str]:
+def start(*words: str, held_at: Sequence[str] = ()) -> subprocess.Popen[str]:
+    program = ["-c", HELD, *held_at] if held_at else ["-m", "cnnsearch"]
     return subprocess.Popen(
-        [sys.executable, "-m", "cnnsearch", *words],
+        [sys.executable, *program, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
         start_new_session=True,
     )
+
+
+HELD = """
+import sys, time
+from cnnsearch import cli
+from cnnsearch.study.store import Study
+begin = Study.begin
+def held(study, start):
+    is_here = [study.name, str(start.point)] == sys.argv[1:3]
+    trial = None if is_here and start.point == 0 else begin(study, start)
+    if is_here:
+        print("held", file=sys.stderr, flush=True)
+        time.sleep(600)
+    return trial
+Study.begin = held
+sys.exit(cli.run(sys.argv[3:]))
+"""
+"""The program, halted in a point of a study, its first two arguments; in the first: before it."""
 
 
 def wait_for(process: subprocess.Popen[str], line: str) -> None:
@@ -221,18 +242,19 @@ def wait_for(process: subprocess.Popen[str], line: str) -> None:
 
 
 def wait_for_a_running_trial(study: str) -> None:
-    while not any(t.state is State.RUNNING for t in read.trials(DATABASE, study)):
-        pass
+    until(
+        lambda: any(t.state is State.RUNNING for t in read.trials(DATABASE, study)),
+        "a running trial",
+    )
 
 
 def test_killed_at_each_stage_the_final_file_is_the_same(chain: Path) -> None:
     """Killed among the trials of a stage, or before its first, and finished by two workers."""
     path = write()
-    for number in (1, 2, 3):
-        with start("run", path, "-j", "0") as process:
+    for number, point in ((1, 5), (2, 0), (3, 3)):
+        with start("run", path, "-j", "0", held_at=(f"chain.{number}", str(point))) as process:
             wait_for(process, f"stage {number} of 3: ")
-            if number != 2:
-                wait_for_a_running_trial(f"chain.{number}")
+            wait_for(process, "held")
             process.kill()
         assert process.returncode == -signal.SIGKILL
         assert not Path("runs/chain/best.yaml").exists()
@@ -325,7 +347,7 @@ def test_later_stages_may_change_and_ctrl_c_ends_in_order(call: Any) -> None:
         wait_for(process, "chain.2: 7 trials")
         wait_for_a_running_trial("chain.2")
         process.send_signal(signal.SIGINT)
-        rest = process.communicate(timeout=30)[1]
+        rest = process.communicate(timeout=120)[1]
     assert process.returncode == 130
     assert f"interrupted at stage 2 of 3. To continue: cnnsearch run {path}" in rest
     assert "Traceback" not in rest
