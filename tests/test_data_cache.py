@@ -157,7 +157,7 @@ def test_the_others_wait_for_the_one_that_decodes(root: Path) -> None:
         assert said == ["Another process is reading the same images: waiting for it."]
         assert waiting.is_alive()
         assert not [path for path in cache.folder().iterdir() if path.is_dir()]
-    waiting.join(30)
+    waiting.join(200)
     assert entry().is_dir()
 
 

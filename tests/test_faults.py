@@ -44,7 +44,8 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
 
 
 @pytest.mark.parametrize("name", FEW)
-def test_nothing_is_lost(name: str, setting: Setting) -> None:
+def test_nothing_is_lost(name: str, setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(invariants, "ORPHANS_S", 60)  # a loaded machine ends them late, not never
     [fault] = [fault for fault in FAULTS if fault.name == name]
     try:
         found = fault.make(setting, FEW[name])

@@ -189,7 +189,7 @@ def test_a_killed_search_loses_no_fold(tmp_path: Path) -> None:
         process.kill()
     for study in ("killed", "whole"):
         with start("run", str(path), "-j", "2", "--name", study) as process:
-            process.communicate(timeout=60)
+            process.communicate(timeout=120)
         assert process.returncode == 0
     killed, whole = (
         {t.key: (t.state, t.value, t.facts["fold_values"]) for t in read.trials(DATABASE, s)

@@ -138,6 +138,7 @@ def look(browser: Browser) -> Iterator[Callable[..., Opened]]:
 def open_page(browser: Browser, path: Path, width: int = 1280) -> Opened:
     """A file in a window of its own."""
     page = browser.new_page(viewport={"width": width, "height": 900})
+    page.set_default_timeout(120_000)  # a loaded machine reads plotly for many seconds
     found = Opened(page)
     page.on("console", lambda message: found.wrong.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: found.wrong.append(f"error: {error}"))
@@ -393,6 +394,7 @@ def test_a_thousand_trials_open_in_three_seconds(browser: Browser, tmp_path: Pat
     times = []
     for _ in range(3):
         page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(120_000)
         before, began = spent(), time.perf_counter()
         page.goto(path.as_uri())
         page.wait_for_selector("html[data-drawn]")

@@ -30,6 +30,8 @@ Capture = pytest.CaptureFixture[str]
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    # A search that starts is busy: loading torch takes many seconds on a loaded machine.
+    monkeypatch.setattr(requests.ask, "__defaults__", (120.0,))
 
 
 @contextmanager
@@ -56,7 +58,7 @@ def begun(count: int) -> list[Trial]:
 
 def ended(process: subprocess.Popen[str]) -> str:
     """What it said, once it has ended by itself."""
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=200)[1]
     assert "Traceback" not in said
     return said
 

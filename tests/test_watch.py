@@ -7,6 +7,7 @@ import json
 import math
 import re
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -121,10 +122,11 @@ def lines(app: Watch) -> list[str]:
 
 
 async def sees(app: Watch, pilot: Pilot[int], text: str) -> list[str]:
-    """Wait until a text stands on the screen."""
-    for _ in range(2000):
+    """Wait until a text stands on the screen, wrapped or not."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
         found = lines(app)
-        if any(text in line for line in found):
+        if text in " ".join(" ".join(found).split()) or any(text in line for line in found):
             return found
         await pilot.pause(0.02)
     raise AssertionError(f"no {text!r} in\n" + "\n".join(lines(app)))
