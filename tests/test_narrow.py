@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -543,7 +544,9 @@ def test_repeats_are_no_search(tmp_path: Path, call: Any, verb: str) -> None:
 
 @pytest.mark.parametrize("to_file", [True, False])
 def test_on_a_terminal_of_80_columns(storage: Path, tmp_path: Path, to_file: bool) -> None:
-    words = ["-m", "cnnsearch", "narrow", "coarse", "--storage", str(storage)]
+    # By a short name: commands to write next tell it, and are not wrapped.
+    shutil.copy(storage, tmp_path / "studies.db")
+    words = ["-m", "cnnsearch", "narrow", "coarse", "--storage", "studies.db"]
     shown = on_terminal([*words, "-o", "x.yaml"] if to_file else words, cwd=tmp_path)
     told = [line for line in clean(shown).splitlines() if not line.startswith("#")]
     assert any("normal:0.01" in line for line in told)

@@ -345,7 +345,7 @@ def test_a_storage_that_is_gone_or_busy_is_said_and_tried_again(
         while any("cannot be read" in line for line in lines(app)):
             await pilot.pause(0.02)
 
-    view(path, lose)
+    view(path, lose, (200, 60))  # what is said names the file, and that is to fit
 
 
 def test_the_view_reads_beside_a_writer_and_leaves_no_lock(running: tuple[Path, Study]) -> None:
