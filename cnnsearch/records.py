@@ -332,9 +332,9 @@ class StudySummary:
         updated: end of the latest trial, likewise.
         planned: number of points the study is to run, if known.
         config: the resolved config, as plain data.
+        command: what goes on with it, see `cnnsearch.study.attributes.continuing`.
         repeats: of a study of repeats, the name of the study whose trials they are.
         stage: of a chain of searches, which narrow by themselves.
-        command: what it was begun or last continued with; None where an older version began it.
     """
 
     name: str
@@ -345,9 +345,9 @@ class StudySummary:
     updated: float | None
     planned: int | None
     config: Mapping[str, Any]
+    command: str
     repeats: str | None = None
     stage: bool = False
-    command: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from cnnsearch.review.narrowing import Narrowing, Options, narrowed
 from cnnsearch.running import searching
 from cnnsearch.space import Choice, Condition, Parameter, Range, Space, random_point
 from cnnsearch.stages import following, next_names
+from cnnsearch.study import read
 from cnnsearch.study.store import Study
 from tests.builders import digits_config
 from tests.studies import complete, point, write_study
@@ -534,6 +535,9 @@ def test_repeats_are_no_search(tmp_path: Path, call: Any, verb: str) -> None:
     kind = {"study": "coarse", "trials": [1]}
     config = digits_config("coarse-rerun", {"lr": LR}, 3)
     Study.claim(path, config, "images", 3, kind).release()
+    assert read.summary(path, "coarse-rerun").command == (
+        "cnnsearch rerun coarse ..., as it was started"
+    )
     found = call(verb, "coarse-rerun", "--storage", path)
     assert (found.code, found.out) == (2, "")
     assert found.err == (

@@ -31,6 +31,8 @@ from tests.studies import curve, multiply, write_study
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 TRAINED = 5
+COMMAND = "cnnsearch run digits.yaml -n 8"
+UNKNOWN = "cnnsearch run FILE, with the file it was started from"
 Steps = Callable[[Watch, "Pilot[int]"], Awaitable[None]]
 
 
@@ -61,7 +63,8 @@ def running(trained: Path, tmp_path: Path) -> Iterator[tuple[Path, Study]]:
     attrs = read.study_attributes(str(path), "digits")
     assert attrs is not None
     config = from_plain(attrs["config"])
-    study = Study.claim(str(path), config, attrs["fingerprint"], TRAINED + 3)
+    count = TRAINED + 3
+    study = Study.claim(str(path), config, attrs["fingerprint"], count, command=COMMAND)
     try:
         begin(study, TRAINED, reports=[0.25, 0.5])
         yield path, study
@@ -318,7 +321,7 @@ def test_the_view_follows_the_search(running: tuple[Path, Study]) -> None:
         assert not app.query_one("#running").display
         await sees(app, pilot, "● best, 5")
         study.release()
-        await sees(app, pilot, "nobody runs it; to continue: cnnsearch run FILE")
+        await sees(app, pilot, f"nobody runs it; to continue: {COMMAND}")
 
     view(path, watch)
 
@@ -399,7 +402,7 @@ def test_a_pipe_gets_a_line_a_trial_until_the_search_is_over(
     rows = told.out.splitlines()
     assert [row[:6] for row in rows] == [f"[{i}/8] " for i in range(1, 7)]
     assert "trial 5 complete: val_accuracy 0.9999, 2.0s; lr 0.0123, init he" in rows[-1]
-    assert told.err == "digits: nobody runs it; to continue: cnnsearch run FILE\n"
+    assert told.err == f"digits: nobody runs it; to continue: {COMMAND}\n"
 
 
 def test_once(running: tuple[Path, Study], capsys: pytest.CaptureFixture[str]) -> None:
@@ -428,7 +431,7 @@ def test_which_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     write_study(path, "first")
     assert cli.run(["watch", *storage]) == 0
     told = capsys.readouterr()
-    assert told.err == "first: nobody runs it; to continue: cnnsearch run FILE\n"
+    assert told.err == f"first: nobody runs it; to continue: {UNKNOWN}\n"
     assert "\x1b" not in told.out
     assert cli.run(["watch", "third", *storage]) == 2
     assert "Studies: second, first." in capsys.readouterr().err
@@ -475,9 +478,7 @@ def test_a_chain_whose_process_is_gone_does_not_go_on(
         patched.setattr("os.kill", kill)
         follow(str(path), "c.1", chain=True)
     told = capsys.readouterr().err
-    assert told == (
-        "c.1: stage 1 of 2 is done, and no other runs; to continue: cnnsearch run FILE\n"
-    )
+    assert told == (f"c.1: stage 1 of 2 is done, and no other runs; to continue: {UNKNOWN}\n")
 
 
 def chain_stage(path: Path, number: int) -> Study:

@@ -57,7 +57,7 @@ def stands(
         held=held,
         family=None,
         stage=more.pop("stage", None),
-        repeats=more.pop("repeats", False),
+        command="cnnsearch run digits.yaml -j 2",
         trials=trials,
         reports=more.pop("reports", {}),
     )
@@ -141,9 +141,8 @@ def test_a_count_of_verdicts_is_not_parted_from_its_verdict() -> None:
 
 def test_who_goes_on_with_it_is_named() -> None:
     done = [trial(0)]
-    assert owner_text(stands(done, BEGUN, held=False)).endswith("cnnsearch run FILE")
-    repeats = stands(done, BEGUN, held=False, repeats=True)
-    assert owner_text(repeats) == "nobody runs it; to continue: the same cnnsearch rerun again"
+    nobody = owner_text(stands(done, BEGUN, held=False))
+    assert nobody == "nobody runs it; to continue: cnnsearch run digits.yaml -j 2"
     running = owner_text(stands(done, BEGUN, stage=(2, 3)))
     assert running == "stage 2 of 3; running on here, process 7"
     between = stands(done, BEGUN, planned=1, held=False, stage=(2, 3))

@@ -291,7 +291,10 @@ def test_a_pipe_needs_no_keyboard(folder: Path) -> None:
     )
     assert len(done.stdout.splitlines()) == 7
     assert "\x1b" not in done.stdout
-    assert done.stderr == "digits: nobody runs it; to continue: cnnsearch run FILE\n"
+    told = (
+        "digits: nobody runs it; to continue: cnnsearch run FILE, with the file it was started from"
+    )
+    assert done.stderr == f"{told}\n"
 
 
 def test_the_verb_is_light(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

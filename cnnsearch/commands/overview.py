@@ -134,7 +134,7 @@ def _whole(family: str, stages: Sequence[StudySummary]) -> StudySummary:
     moments = [moment for s in stages if (moment := s.updated or s.started) is not None]
     return StudySummary(
         family, counts, best, first.direction, first.started, max(moments, default=None), None,
-        first.config,
+        first.config, first.command,
     )  # fmt: skip
 
 

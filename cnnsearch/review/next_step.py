@@ -69,11 +69,7 @@ def _unfinished(summary: StudySummary, attempts: Sequence[Trial], again: str | N
     if summary.counts.get(State.RUNNING):
         steps.append(Step("it is running now"))
     elif left > 0:
-        unknown = "cnnsearch run FILE, with the file it was started from"
-        if summary.repeats:
-            unknown = f"cnnsearch rerun {summary.repeats} ..., as it was started"
-        command = again or summary.command or unknown
-        steps.append(Step(command, f"runs the {_counted(left, 'point')} left"))
+        steps.append(Step(again or summary.command, f"runs the {_counted(left, 'point')} left"))
     failed = [trial for trial in ranking.shown(attempts) if trial.state is State.FAILED]
     if failed:
         command = f"cnnsearch show {summary.name} {failed[-1].number}"

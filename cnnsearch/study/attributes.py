@@ -78,6 +78,15 @@ def of_begin(start: Start, run: str, started: float) -> dict[str, Any]:
     }
 
 
+def continuing(stored: Mapping[str, Any]) -> str:
+    """The command that goes on with a study; where an older version began it, how to find it."""
+    if COMMAND in stored:
+        return str(stored[COMMAND])
+    if stored.get(RERUN):
+        return f"cnnsearch rerun {stored[RERUN]['study']} ..., as it was started"
+    return "cnnsearch run FILE, with the file it was started from"
+
+
 def unfolded(stored: Mapping[str, Any]) -> Mapping[str, Any]:
     """A trial's attributes with those in `BEGUN` beside the others."""
     return {**stored, **stored[BEGUN]} if BEGUN in stored else stored

@@ -44,7 +44,7 @@ class Snapshot:
         planned: number of points it is to have, if known.
         held: whether the coordinator lives.
         family: of a stage, the name of its chain; `stage`: its number, and how many there are.
-        repeats: whether it is made of repeats by `rerun`, which alone goes on with it.
+        command: what goes on with it, see `cnnsearch.study.attributes.continuing`.
         trials: all attempts by number, without curves; the same object as before where nothing has
             changed.
         reports: of the trials that run, (step, objective) in the order of steps: steps are epochs,
@@ -59,7 +59,7 @@ class Snapshot:
     held: bool
     family: str | None
     stage: tuple[int, int] | None
-    repeats: bool
+    command: str
     trials: Sequence[Trial]
     reports: Mapping[int, Points]
 
@@ -120,7 +120,7 @@ class Follower:
             held=held,
             family=place.get("family"),
             stage=(place["stage"], place["of"]) if place else None,
-            repeats=attributes.RERUN in attrs,
+            command=attributes.continuing(attrs),
             trials=self._told,
             reports=reports,
         )

@@ -254,7 +254,7 @@ def _summary(name: str, attrs: Mapping[str, Any], trials: Sequence[Trial]) -> St
         config=config,
         repeats=(attrs.get(attributes.RERUN) or {}).get("study"),
         stage=bool(attrs.get(attributes.STAGE)),
-        command=attrs.get(attributes.COMMAND),
+        command=attributes.continuing(attrs),
     )
 
 

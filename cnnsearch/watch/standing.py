@@ -73,7 +73,7 @@ class Standing:
     Args:
         steps: what running trials report after: "epoch", or "fold".
         stage: of a chain's study, its number, and how many there are.
-        repeats: whether `rerun` made it.
+        command: what goes on with it.
     """
 
     study: str
@@ -88,7 +88,7 @@ class Standing:
     parameters: Sequence[str]
     steps: str
     stage: tuple[int, int] | None
-    repeats: bool
+    command: str
 
     @property
     def ended(self) -> bool:
@@ -148,7 +148,7 @@ def standing(snapshot: Snapshot, now: float, known: Tally | None = None) -> Stan
         parameters=list(snapshot.config.get("space") or ()),
         steps="fold" if folds > 1 else "epoch",
         stage=snapshot.stage,
-        repeats=snapshot.repeats,
+        command=snapshot.command,
     )
 
 

@@ -103,7 +103,7 @@ def owner_text(now: Standing) -> str:
         return _owner_text(now)
     stage = f"stage {now.stage[0]} of {now.stage[1]}"
     if now.goes_on and not now.held:
-        return f"{stage} is done, and no other runs; to continue: cnnsearch run FILE"
+        return f"{stage} is done, and no other runs; to continue: {now.command}"
     return f"{stage}; {_owner_text(now)}"
 
 
@@ -114,9 +114,7 @@ def _owner_text(now: Standing) -> str:
         return "running"
     if now.ended:
         return "nobody runs it; all is done"
-    if now.repeats:
-        return "nobody runs it; to continue: the same cnnsearch rerun again"
-    return "nobody runs it; to continue: cnnsearch run FILE"
+    return f"nobody runs it; to continue: {now.command}"
 
 
 def _rates_text(now: Standing) -> str:
