@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from cnnsearch.commands.files import write_target
 from tests.studies import SEVEN, complete, point, write_study
 from tests.verbs import call, cut
 
@@ -115,3 +119,32 @@ def test_a_disk_that_takes_no_more(storage: Path) -> None:
     assert found.stderr == "best.yaml: File too large. Write another path.\n"
     assert [one.name for one in Path().iterdir()] == ["best.yaml"]
     assert Path("best.yaml").read_text() == "mine"
+
+
+def test_what_is_no_file_stays_what_it_is(tmp_path: Path) -> None:
+    """A pipe or a device is written to, and a link is followed: none of them is replaced."""
+    pipe, link, text = tmp_path / "pipe", tmp_path / "link", "study: a\n"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    link.symlink_to(tmp_path / "file")
+    for path in (pipe, link):
+        write_target(path, text, "x.yaml", force=False)
+    assert os.read(reader, 100).decode() == (tmp_path / "file").read_text() == text
+    os.close(reader)
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+
+
+def test_to_stdout_by_its_name() -> None:
+    """Into a pipe, where the name behind it is that of no file."""
+    code = "from cnnsearch.drafts import *; write_whole(Path('/dev/stdout'), 'study: a\\n')"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "study: a\n"
+
+
+def test_a_file_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    path.chmod(0o640)
+    write_target(path, "new", "x.yaml", force=True)
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o640)

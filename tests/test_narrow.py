@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 from collections.abc import Callable, Sequence
@@ -14,7 +13,6 @@ from typing import Any
 import pytest
 
 from cnnsearch import cli
-from cnnsearch.commands.files import write_target
 from cnnsearch.config import from_plain, load, load_with_notes, with_values
 from cnnsearch.config.plain import parameter_to_plain
 from cnnsearch.config.stages_section import FEWEST
@@ -555,17 +553,3 @@ def test_on_a_terminal_of_80_columns(storage: Path, tmp_path: Path, to_file: boo
     told = [line for line in clean(shown).splitlines() if not line.startswith("#")]
     assert any("normal:0.01" in line for line in told)
     assert all(len(line) <= 80 for line in told)
-
-
-def test_what_is_no_file_stays_what_it_is(tmp_path: Path) -> None:
-    """A pipe or a device is written to, and a link is followed: none of them is replaced."""
-    pipe, link, text = tmp_path / "pipe", tmp_path / "link", "study: a\n"
-    os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    link.symlink_to(tmp_path / "file")
-    for path in (pipe, link):
-        write_target(path, text, "x.yaml", force=False)
-    assert os.read(reader, 100).decode() == (tmp_path / "file").read_text() == text
-    os.close(reader)
-    assert pipe.is_fifo()
-    assert link.is_symlink()

@@ -1,6 +1,7 @@
-"""Files that verbs write.
+"""Files that options of verbs name.
 
-One that is there is overwritten with --force only, or by the same content; a database never.
+One that is there is overwritten with --force only; a database never. What is made at once and holds
+the same as before may be written again, which loses nothing, see `write_target`.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from cnnsearch.records import State, StudySummary, Trial
 
 FILE = "events.out.tfevents.0.cnnsearch"
 """One name for all, so that a file takes the place of that of an earlier export."""
-_WHOLE = "cnnsearch.events"  # until it gets its name: TensorBoard reads all of `*tfevents*`
+_DRAFT = "cnnsearch.events"  # TensorBoard reads all of `*tfevents*`
 OBJECTIVE = "objective"
 """The scalar of a complete trial's value."""
 
@@ -53,11 +53,10 @@ def write(
     for trial in (*trials, *there):
         run = folder / str(trial.number)
         run.mkdir(parents=True, exist_ok=True)
-        with drafts.replacing(run / _WHOLE) as file:
+        with drafts.replacing(run / FILE, _DRAFT) as file:
             writer = RecordWriter(file)
             for event in _events(summary, trial):
                 writer.write(event.SerializeToString())
-        (run / _WHOLE).replace(run / FILE)
 
 
 def _events(summary: StudySummary, trial: Trial) -> Iterator[Any]:
