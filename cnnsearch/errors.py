@@ -22,6 +22,18 @@ class DataError(InputError):
     """A data set is missing, broken or too small for what was asked."""
 
 
+class TooFewError(InputError):
+    """Too few trials are complete to narrow to the best of them.
+
+    Args:
+        fact: how many, without what to do about it.
+    """
+
+    def __init__(self, fact: str) -> None:
+        super().__init__(f"{fact}. Run more trials first.")
+        self.fact = fact
+
+
 class StudyBusyError(CnnsearchError):
     """Another living process owns the study."""
 

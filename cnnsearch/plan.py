@@ -26,12 +26,19 @@ def planned(config: Config, trials: int | None = None) -> int:
         trials: the total asked for with `-n`; a grid without it is run whole.
     """
     assert config.search is not None
-    assert config.space is not None
-    if catalog.SAMPLERS[config.search.sampler].finite:
-        size = Grid(config.space).size
+    size = size_of_grid(config)
+    if size is not None:
         return size if trials is None else min(trials, size)
     assert config.search.trials is not None, "config checks this"
     return config.search.trials
+
+
+def size_of_grid(config: Config) -> int | None:
+    """How many points there are at most; None where a search draws as many as it is asked for."""
+    assert config.search is not None
+    assert config.space is not None
+    finite = catalog.SAMPLERS[config.search.sampler].finite
+    return Grid(config.space).size if finite else None
 
 
 def remaining(

@@ -14,13 +14,13 @@ from cnnsearch import ranking
 from cnnsearch.config import Config, Stage, with_values
 from cnnsearch.config.fields import OWNER, SECTIONS
 from cnnsearch.config.plain import parameter_to_plain
-from cnnsearch.errors import InputError
+from cnnsearch.errors import InputError, TooFewError
 from cnnsearch.objective import DIRECTIONS
-from cnnsearch.plan import planned
+from cnnsearch.plan import planned, size_of_grid
 from cnnsearch.records import State, Trial
 from cnnsearch.render.narrow import stage_text
 from cnnsearch.render.text import value_text
-from cnnsearch.review.narrowing import PAD, TOP, Narrowing, Options, TooFewError, narrowed
+from cnnsearch.review.narrowing import PAD, TOP, Narrowing, Options, narrowed
 from cnnsearch.space import Space
 
 _LONGEST = 64  # characters of a study's name
@@ -146,12 +146,18 @@ class Chain:
         try:
             return following(config, every, values, self.options(number))
         except TooFewError as error:
-            raise InputError(
-                f"{config.study}: {error.fact}. Raise trials of stage {number - 1} in the file and "
-                "run it again; what has ended is kept."
-            ) from error
+            raise InputError(f"{config.study}: {error.fact}{self._more(number - 1)}") from error
         except InputError as error:
             raise InputError(f"{config.study}: {error}") from error
+
+    def _more(self, number: int) -> str:
+        """What to do about too few trials of a stage; the end of a sentence, and another."""
+        if number == 1 and self.planned(1, self.config) == size_of_grid(self.config):
+            return ", and its grid has no other points. Search another space, with --name NAME."
+        return (
+            f". Raise trials of stage {number} in the file and run it again; what has ended is "
+            "kept."
+        )
 
     def continued(self, number: int, config: Config, stored: Config) -> Config:
         """The config of a stage that has begun, as the file has it now, but for its space.

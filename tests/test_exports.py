@@ -18,6 +18,7 @@ import pytest
 import sqlalchemy
 
 from cnnsearch import ending
+from cnnsearch.exports.mlflow import connected
 from cnnsearch.exports.told import METRICS
 from cnnsearch.records import Diagnosis, Finding, Outcome, Start, State, Trial
 from cnnsearch.space import Choice, Range
@@ -385,6 +386,16 @@ class TestMlflow:
             f"--mlflow sqlite:///{own}: holds studies. Write another, as sqlite:///mlflow.db.\n"
         )
         assert own.read_bytes() == storage.read_bytes()
+
+    def test_a_database_that_is_to_be_made(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With its folder, by MLflow, which takes long: there is nothing to refuse."""
+        uris = []
+        monkeypatch.setattr("mlflow.MlflowClient", lambda tracking_uri: uris.append(tracking_uri))
+        uri = f"sqlite:///{tmp_path}/new/mlflow.db"
+        with connected(uri):
+            assert uris == [uri]
 
     def test_a_database_of_another_program(self, call: Any, tmp_path: Path) -> None:
         with closing(sqlite3.connect(tmp_path / "other.db")) as connection, connection:

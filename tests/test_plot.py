@@ -204,6 +204,13 @@ class TestFiles:
         assert colours[0] == colours[1] != colours[2] == colours[3]
         heights = [[patch.get_height() for patch in axes.patches] for axes in bars]  # type: ignore[attr-defined]
         assert heights[0] != heights[2]
+        weights = Path("runs/kept/0/weights.pt")
+        whole = weights.read_bytes()
+        weights.write_bytes(whole[:100])
+        found = call("kept", "-k", "layers", "--storage", own, "-o", "damaged.png")
+        assert found.err.startswith("layers: without histograms after training. ")
+        assert found.err.endswith("is damaged.\nWrote damaged.png.\n")
+        weights.write_bytes(whole)
         Path("runs").rename("elsewhere")
         found = call("kept", "-k", "layers", "--storage", own, "--force")
         assert found.err.startswith("layers: without histograms after training. kept/0: no runs/")

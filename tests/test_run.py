@@ -229,8 +229,21 @@ def test_timeout_reached_is_exit_0_or_3_and_continued(
     told = f"next: cnnsearch run {path} -j 0 --timeout 1s -n 500 (runs the {left} points left)"
     assert told in capsys.readouterr().err
     assert cli.run(["run", str(path), "-j", "0", "-n", str(len(first) + 2)]) == 0
+    command = read.summary(DATABASE, "digits").command
+    assert command == f"cnnsearch run {path} -j 0 -n {len(first) + 2}", "as it was continued last"
     assert results("digits")[: len(first)] == first
     assert len(results("digits")) == len(first) + 2
+
+
+def test_the_command_that_goes_on_names_the_storage_of_the_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another shell would begin a new study in the default one."""
+    path = write_digits(tmp_path)
+    monkeypatch.setenv("CNNSEARCH_STORAGE", "shared.db")
+    assert cli.run(["run", str(path), "-j", "0", "-n", "1"]) in (0, 3)
+    command = read.summary("shared.db", "digits").command
+    assert command == f"cnnsearch run {path} -j 0 -n 1 --storage shared.db"
 
 
 def test_a_grid_says_its_size_and_time_first(

@@ -400,6 +400,15 @@ def test_a_stage_of_which_too_few_complete_is_given_more_trials(call: Any) -> No
     assert len(read.trials(DATABASE, "chain.2")) == 2
 
 
+def test_a_grid_of_which_too_few_complete_has_no_more(call: Any) -> None:
+    """More trials would not help: all its points have ended."""
+    space = "low: 1e-3, high: 1e5, log: true, points: 5"
+    text = HEAD.replace("low: 1e-3, high: 1.0, log: true", space).replace(", zeros", "")
+    text = text.replace("sampler: random", "sampler: grid").replace("[relu, tanh]", "[relu]")
+    found = call("run", write(text + "stages: [{epochs: 9}, {trials: 2}]\n"), "-j", "0")
+    assert "its grid has no other points. Search another space, with --name NAME.\n" in found.err
+
+
 def test_a_busy_stage_is_refused(chain: Path, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(chain)
     config = from_plain(dict(read.summary(DATABASE, "chain.3").config))

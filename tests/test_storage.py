@@ -245,6 +245,9 @@ def test_a_password_among_the_words(capsys: Capture) -> None:
         err = capsys.readouterr().err
         assert "~/.pgpass" in err
         assert "s3" not in err
+        for words in ([f"--storage={url}"], ["--storage", url, "--storage", "other.db"]):
+            assert cli.run(["list", *words]) == 2, "a study would keep these words"
+            assert "~/.pgpass" in capsys.readouterr().err
 
 
 @pytest.fixture

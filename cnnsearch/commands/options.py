@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from cnnsearch.commands.completing import files
 from cnnsearch.errors import InputError
@@ -22,8 +22,11 @@ def has_password(url: str) -> bool:
 
 def _without_password(context: click.Context, parameter: click.Parameter, storage: str) -> str:
     """Refuse a password among the words of the command: every process of the machine sees them."""
-    given = context.get_parameter_source(parameter.name or "")
-    if given is ParameterSource.COMMANDLINE and has_password(storage):
+    words: list[str] = context.find_root().obj or []
+    # All that are given: click takes the last, and a study keeps the command it was begun with.
+    given = [word for before, word in pairwise(words) if before == parameter.opts[0]]
+    given += [word.partition("=")[2] for word in words if word.startswith(f"{parameter.opts[0]}=")]
+    if any(map(has_password, given)):
         raise InputError(
             "--storage: a password on the command line is seen by all who are on this machine. "
             "Put the URL into $CNNSEARCH_STORAGE, or only the password into ~/.pgpass."

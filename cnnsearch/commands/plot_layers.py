@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,10 @@ from cnnsearch.records import StudySummary, Trial
 from cnnsearch.render.talk import say
 
 if TYPE_CHECKING:
+    from cnnsearch.config import Config
+    from cnnsearch.data.trial import TrialData
     from cnnsearch.plot.pictured import Histograms, Pictured
+    from cnnsearch.preflight import Preflight
 
 
 def with_layers(
@@ -41,44 +45,48 @@ def _histograms(picked: Picked) -> tuple[Histograms, ...]:
     and why, where it cannot be made.
     """
     from cnnsearch import data
-    from cnnsearch.plot.pictured import Histograms
     from cnnsearch.preflight import examine
-    from cnnsearch.preflight.layers import look
-    from cnnsearch.weights import read
 
     config = config_of(picked)
     if config.own_names():  # a picture executes no files
         say("layers: without histograms, as the network or the images are of your own files.")
         return ()
-    told, kept = [], _kept(picked)
     try:
         ready = examine(config, say, picked.label)
-        images = data.prepare(ready.images, config.data, ready.device)
-        for epoch, file in ((0, None), *kept.items()):
-            weights = None if file is None else (read(file), file)
-            found = look(config, images, ready.device, weights=weights)
-            if found.histograms:
-                names = tuple(row.name for row in found.rows)
-                told.append(
-                    Histograms(epoch, names, found.histograms, found.low, found.high, found.inputs)
-                )
-            else:
-                when = f"after epoch {epoch}" if epoch else "before training"
-                say(f"layers: without histograms {when}: not all activations are finite.")
     except InputError as error:
         say(f"layers: without histograms. {error}")
-    return tuple(told)
-
-
-def _kept(picked: Picked) -> Mapping[int, Path]:
-    """The file of the trial's weights, by the epoch after which they were kept; none, and why,
-    where it is gone.
-    """
+        return ()
+    images = data.prepare(ready.images, config.data, ready.device)
+    seen = partial(_seen, config, ready, images)
     epoch = picked.trial.facts.get("weights_epoch")
-    if epoch is None:
-        return {}
-    try:
-        return {epoch: kept_weights(picked)}
-    except InputError as error:
-        say(f"layers: without histograms after training. {error}")
-        return {}
+    found = [seen(0)]
+    if epoch is not None:
+        try:
+            found.append(seen(epoch, kept_weights(picked)))
+        except InputError as error:
+            say(f"layers: without histograms after training. {error}")
+    return tuple(one for one in found if one is not None)
+
+
+def _seen(
+    config: Config, ready: Preflight, images: TrialData, epoch: int, file: Path | None = None
+) -> Histograms | None:
+    """The activations after an epoch; None, and why, where they are not finite.
+
+    Args:
+        file: of the weights; None: as they are initialised.
+
+    Raises:
+        InputError: it is damaged, or of another network.
+    """
+    from cnnsearch.plot.pictured import Histograms, when
+    from cnnsearch.preflight.layers import look
+    from cnnsearch.weights import read
+
+    weights = None if file is None else (read(file), file)
+    found = look(config, images, ready.device, weights=weights)
+    if not found.histograms:
+        say(f"layers: without histograms {when(epoch)}: not all activations are finite.")
+        return None
+    names = tuple(row.name for row in found.rows)
+    return Histograms(epoch, names, found.histograms, found.low, found.high, found.inputs)

@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from cnnsearch.commands.options import has_password
 from cnnsearch.config import Config, duration, is_study_name, study_name
 from cnnsearch.errors import InputError
 from cnnsearch.running.library import load_config, requested
@@ -18,8 +20,17 @@ from cnnsearch.running.workers import LocalWorkers, RayWorkers, Workers
 
 
 def again() -> str:
-    """The command itself, for the one who is told how to continue."""
-    return shlex.join(["cnnsearch", *click.get_current_context().obj])
+    """The command itself, for the one who is told how to continue.
+
+    With the storage of its environment, unless that has a password: a study keeps this, and another
+    shell would begin a new study in the default storage.
+    """
+    context = click.get_current_context()
+    words, storage = ["cnnsearch", *context.obj], str(context.params.get("storage"))
+    of_shell = context.get_parameter_source("storage") is ParameterSource.ENVIRONMENT
+    if of_shell and not has_password(storage):
+        words += ["--storage", storage]
+    return shlex.join(words)
 
 
 def read_request(

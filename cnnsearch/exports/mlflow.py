@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnsearch import __version__
@@ -112,7 +113,10 @@ def _check_database(uri: str) -> None:
 
     if re.split(r"[+:]", uri)[0] not in DATABASE_ENGINES:
         return
-    engine = sqlalchemy.create_engine(uri)
+    url = sqlalchemy.make_url(uri)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        return  # MLflow makes it, and its folder
+    engine = sqlalchemy.create_engine(url)
     try:
         if not sqlalchemy.inspect(engine).has_table("studies"):
             return

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from cnnsearch.plot.curves import curves
 from cnnsearch.plot.importance import importance
-from cnnsearch.plot.layers import histograms_height, layers
+from cnnsearch.plot.layers import PROFILES_HIGH, histograms_height, layers
 from cnnsearch.plot.paper import Drawn
 from cnnsearch.plot.parallel import parallel
 from cnnsearch.plot.pictured import Asked, Pictured
@@ -54,7 +54,7 @@ def _importance_size(pictured: Pictured, _: Asked) -> Size:
 
 def _layers_size(pictured: Pictured, _: Asked) -> Size:
     probed = pictured.layers is not None and pictured.layers.probe is not None
-    return 9.0, 0.4 + 3.2 * probed + sum(map(histograms_height, pictured.histograms))
+    return 9.0, 0.4 + PROFILES_HIGH * probed + sum(map(histograms_height, pictured.histograms))
 
 
 KINDS: Mapping[str, Kind] = MappingProxyType(

@@ -12,23 +12,23 @@ from matplotlib.ticker import MaxNLocator
 
 from cnnsearch.plot.axes import logarithmic
 from cnnsearch.plot.paper import COLOURS, GREY, Drawn, legend, nothing
-from cnnsearch.plot.pictured import Asked, Histograms, Pictured
+from cnnsearch.plot.pictured import Asked, Histograms, Pictured, when
 from cnnsearch.records import LayerProbe, Probe
 from cnnsearch.render.trials import probes_of
 
 _COLUMNS = 5
 """Histograms side by side."""
-_COLOURS = (0, 5)
-"""Before and after training."""
-_HIGH, _PROFILES_HIGH = 1.9, 2.85
-"""Inches of a row of them; of what stands above them."""
+_COLOUR_OF_TURN = (0, 5)
+"""Which of `COLOURS`, before and after training."""
+_ROW_HIGH, PROFILES_HIGH = 1.9, 3.2
+"""Inches of a row of histograms; of what stands above them."""
 # std of layers that differ by more than this is drawn on a logarithmic axis.
 _LOG_RATIO = 10.0
 
 
 def histograms_height(histograms: Histograms) -> float:
     """Inches."""
-    return _HIGH * _rows(histograms)
+    return _ROW_HIGH * _rows(histograms)
 
 
 def _rows(histograms: Histograms) -> int:
@@ -43,7 +43,7 @@ def layers(figure: Drawn, pictured: Pictured, _: Asked) -> None:
     probes = probes_of(trial) if trial is not None else []
     parts: list[tuple[float, Callable[[Drawn], None]]] = []
     if probes:
-        parts.append((_PROFILES_HIGH, partial(_profiles, probes=probes)))
+        parts.append((PROFILES_HIGH, partial(_profiles, probes=probes)))
     parts += [
         (histograms_height(one), partial(_histograms, histograms=one))
         for one in pictured.histograms
@@ -79,7 +79,7 @@ def _profiles(figure: Drawn, probes: Sequence[tuple[int, Probe]]) -> None:
         for turn, (epoch, probe) in enumerate(shown):
             _profile(axes, [(layer.name, of(layer)) for layer in _inner(probe)], turn)
             if place == 1:
-                handles.append(_line(turn, _when(epoch)))
+                handles.append(_line(turn, when(epoch)))
         axes.set_title(text)
         if "share" in text:
             axes.set_ylim(-0.05, 1.05)
@@ -88,17 +88,13 @@ def _profiles(figure: Drawn, probes: Sequence[tuple[int, Probe]]) -> None:
     legend(figure, handles)
 
 
-def _when(epoch: int) -> str:
-    return f"after epoch {epoch}" if epoch else "before training"
-
-
 def _inner(probe: Probe) -> Sequence[LayerProbe]:
     """The layers before the classifier."""
     return [layer for layer in probe.layers if layer.name != "classifier"]
 
 
 def _line(turn: int, text: str) -> Line2D:
-    return Line2D([], [], color=COLOURS[_COLOURS[turn]], marker="os"[turn], markersize=5,
+    return Line2D([], [], color=COLOURS[_COLOUR_OF_TURN[turn]], marker="os"[turn], markersize=5,
                   linestyle=("-", "--")[turn], label=text)  # fmt: skip
 
 
@@ -124,9 +120,9 @@ def _std_axis(axes: Axes, values: Sequence[float]) -> None:
 
 
 def _histograms(figure: Drawn, histograms: Histograms) -> None:
-    rows, colour = _rows(histograms), COLOURS[_COLOURS[histograms.epoch > 0]]
+    rows, colour = _rows(histograms), COLOURS[_COLOUR_OF_TURN[histograms.epoch > 0]]
     figure.suptitle(
-        f"activations {_when(histograms.epoch)}, {histograms.inputs:,} training images", fontsize=9,
+        f"activations {when(histograms.epoch)}, {histograms.inputs:,} training images", fontsize=9,
         fontweight="normal", x=0.01, ha="left",
     )  # fmt: skip
     columns = min(_COLUMNS, len(histograms.names))

@@ -132,6 +132,11 @@ class Asked:
     most: int | None = None
 
 
+def when(epoch: int) -> str:
+    """After which epoch something was measured, in words; 0 is before training."""
+    return f"after epoch {epoch}" if epoch else "before training"
+
+
 def label(name: str) -> str:
     """What an axis shows, with its unit: `validation accuracy (0 to 1)`, `batch_size (images)`."""
     if name in MEASURES:

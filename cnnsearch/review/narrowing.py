@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from cnnsearch import ranking
 from cnnsearch.config.stages_section import FEWEST, Top
-from cnnsearch.errors import InputError
+from cnnsearch.errors import InputError, TooFewError
 from cnnsearch.records import State, Trial, Value
 from cnnsearch.review.coverage import FEW
 from cnnsearch.review.edges import Edge, edges
@@ -29,18 +29,6 @@ _NARROWEST, _GAPS = 0.1, 2
 # Ranges that are not extended: what decides whether the images fit through the network.
 _SIZES = frozenset({"kernel", "stride", "padding", "pool_size"})
 _ROUNDING = 1e-9
-
-
-class TooFewError(InputError):
-    """Too few trials are complete.
-
-    Args:
-        fact: how many, without what to do about it.
-    """
-
-    def __init__(self, fact: str) -> None:
-        super().__init__(f"{fact}. Run more trials first.")
-        self.fact = fact
 
 
 @dataclass(frozen=True, slots=True)

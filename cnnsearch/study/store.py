@@ -97,9 +97,9 @@ class Study:
             raise StudyBusyError(busy_message(storage, config.study))
         try:
             check_resume(storage, config, fingerprint, repeats)
-            told = {attributes.RERUN: repeats, attributes.COMMAND: command}
-            kept = {name: value for name, value in told.items() if value is not None}
-            return cls._claimed(storage, config, lock, fingerprint, planned, kept)
+            own = {attributes.RERUN: repeats, attributes.COMMAND: command}
+            given = {name: value for name, value in own.items() if value is not None}
+            return cls._claimed(storage, config, lock, fingerprint, planned, given)
         except BaseException:
             lock.release()
             raise
@@ -112,13 +112,13 @@ class Study:
         lock: StudyLock,
         fingerprint: str,
         planned: int,
-        kept: Mapping[str, Any],
+        given: Mapping[str, Any],
     ) -> Study:
         with told(storage):
             database = open_storage(storage)
             try:
                 study = cls(storage, config, lock, fingerprint, database)
-                study._take(planned, kept)
+                study._take(planned, given)
             except BaseException:
                 database.engine.dispose()
                 raise
@@ -126,10 +126,14 @@ class Study:
         study.stops()  # those were meant for a search that has ended
         return study
 
-    def _take(self, planned: int, kept: Mapping[str, Any]) -> None:
-        """Make the study this process's, as it was or new."""
+    def _take(self, planned: int, given: Mapping[str, Any]) -> None:
+        """Make the study this process's, as it was or new.
+
+        Args:
+            given: attributes that the one who claims it gives it.
+        """
         self._set(attributes.COORDINATOR, _coordinator(self.run))
-        for name, value in kept.items():
+        for name, value in given.items():
             self._set(name, value)
         self._set(attributes.CONFIG, self.config.plain())
         self._set(attributes.FINGERPRINT, self.fingerprint)

@@ -7,10 +7,10 @@ from importlib.metadata import files, version
 from cnnsearch.errors import InputError
 from cnnsearch.study.backends import Backend
 
-TABLES = {
+TABLES = frozenset({
     "studies", "study_user_attributes", "trials", "trial_user_attributes", "trial_values",
     "trial_intermediate_values",
-}  # fmt: skip
+})  # fmt: skip
 """Those that are read; Optuna makes them one by one, and then writes their version."""
 _STEPS = "optuna/storages/_rdb/alembic/versions"
 
