@@ -16,8 +16,8 @@ from cnnsearch.review.noise import Finalist
 from cnnsearch.space import repeat_seed
 from cnnsearch.study import read
 from tests.builders import write_digits
+from tests.held import start, wait_for
 from tests.terminals import on_terminal
-from tests.test_stages import start, wait_for
 
 Capture = pytest.CaptureFixture[str]
 DATABASE = "cnnsearch.db"

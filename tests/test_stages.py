@@ -7,9 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from cnnsearch.render.text import clean
 from cnnsearch.stages import Chain
 from cnnsearch.study import read
 from cnnsearch.study.store import Study
+from tests.held import start, wait_for
 from tests.terminals import on_terminal
 from tests.verbs import Found
 from tests.waiting import until
@@ -200,45 +198,6 @@ FILES = ("stage-1.yaml", "stage-2.yaml", "stage-3.yaml", "best.yaml")
 
 def files(folder: Path) -> dict[str, str]:
     return {name: (folder / "runs" / "chain" / name).read_text() for name in FILES}
-
-
-def start(*words: str, held_at: Sequence[str] = ()) -> subprocess.Popen[str]:
-    program = ["-c", HELD, *held_at] if held_at else ["-m", "cnnsearch"]
-    return subprocess.Popen(
-        [sys.executable, *program, *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        start_new_session=True,
-    )
-
-
-HELD = """
-import sys, time
-from cnnsearch import cli
-from cnnsearch.study.store import Study
-begin = Study.begin
-def held(study, start):
-    is_here = [study.name, str(start.point)] == sys.argv[1:3]
-    trial = None if is_here and start.point == 0 else begin(study, start)
-    if is_here:
-        print("held", file=sys.stderr, flush=True)
-        time.sleep(600)
-    return trial
-Study.begin = held
-sys.exit(cli.run(sys.argv[3:]))
-"""
-"""The program, halted in a point of a study, its first two arguments; in the first: before it."""
-
-
-def wait_for(process: subprocess.Popen[str], line: str) -> None:
-    """Read what the process says until it says the line, a regular expression."""
-    assert process.stderr is not None
-    for text in process.stderr:
-        if re.match(line, text):
-            return
-    pytest.fail(f"never said: {line}")
 
 
 def wait_for_a_running_trial(study: str) -> None:
