@@ -80,7 +80,7 @@ def steps(found: Sequence[Trial], planned: int | None = None, **more: Any) -> li
 def _is_a_command(line: str) -> None:
     """What is proposed can be typed in, but for the words in brackets and what nobody knows."""
     for part in re.sub(r" \(.*?\)", "", line).split("; "):
-        if "FILE" in part or part == "it is running now":
+        if "FILE" in part:
             continue
         program, verb, *words = shlex.split(part)
         assert program == "cnnsearch"
@@ -103,8 +103,17 @@ class TestNextSteps:
     def test_a_running_search(self) -> None:
         found = [*trials(SPREAD[:3]), trial(3, None, 0.1, State.RUNNING)]
         assert steps(found, planned=9) == [
-            "it is running now",
+            "cnnsearch watch digits (it is running now)",
             f"{LOOK}; cnnsearch diagnose digits",
+        ]
+
+    def test_the_storage_is_named_where_it_was(self) -> None:
+        """In what asks it; the command that goes on is whole."""
+        found = trials(SPREAD)
+        lines = next_steps(summary(found, 12), found, None, storage=["--storage", "a b.db"])
+        assert lines == [
+            f"{COMMAND} (runs the 2 points left)",
+            f"{NARROW} --storage 'a b.db'; {LOOK} --storage 'a b.db'",
         ]
 
     def test_a_failed_trial(self) -> None:

@@ -11,7 +11,7 @@ import click
 
 from cnnsearch import ranking
 from cnnsearch.commands.completing import studies
-from cnnsearch.commands.options import json_option, storage_option
+from cnnsearch.commands.options import given_storage, json_option, storage_option
 from cnnsearch.commands.overview import list_chain, list_studies
 from cnnsearch.diagnose import OK
 from cnnsearch.errors import InputError
@@ -261,7 +261,7 @@ def _print_summary(summary: StudySummary, attempts: list[Trial]) -> None:
     """How the study stands: above the table on a terminal, else on stderr."""
     from cnnsearch.render.summary import standing
 
-    lines = standing(summary, attempts)
+    lines = standing(summary, attempts, given_storage())
     if output.is_terminal():
         output.write_lines([*lines, []], wrap=True)
     else:

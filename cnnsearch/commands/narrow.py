@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from cnnsearch.commands.completing import studies
 from cnnsearch.commands.files import write_target
 from cnnsearch.commands.options import (
     force_option,
+    given_storage,
     json_option,
     output_option,
     set_option,
@@ -114,9 +114,7 @@ def command(
     if path is not None:
         write_target(path, found.text, "next.yaml", force)
     document = _document(found, path)
-    # Where to go on: `run` finds the default storage by itself.
-    asked = click.get_current_context().get_parameter_source("storage")
-    told = ["--storage", storage] if asked is ParameterSource.COMMANDLINE else []
+    told = given_storage()
     if not as_json:
         _print(found, path, None if runs else told)
     code = 0

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from cnnsearch.commands.completing import files
 from cnnsearch.errors import InputError
@@ -32,6 +33,15 @@ def _without_password(context: click.Context, parameter: click.Parameter, storag
             "Put the URL into $CNNSEARCH_STORAGE, or only the password into ~/.pgpass."
         )
     return storage
+
+
+def given_storage() -> list[str]:
+    """The option --storage as it was given, for commands that are proposed; nothing where the
+    environment or the default tells the same.
+    """
+    context = click.get_current_context()
+    given = context.get_parameter_source("storage") is ParameterSource.COMMANDLINE
+    return ["--storage", str(context.params["storage"])] if given else []
 
 
 storage_option = click.option(

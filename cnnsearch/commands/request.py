@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from cnnsearch.commands.options import has_password
+from cnnsearch.commands.options import given_storage, has_password
 from cnnsearch.config import Config, duration, is_study_name, study_name
 from cnnsearch.errors import InputError
 from cnnsearch.running.library import load_config, requested
@@ -45,7 +45,8 @@ def read_request(
         raise InputError(f"--name: {name!r} is no study name. Write --name {study_name(name)}.")
     named = [*sets, f"study={name}"] if name is not None else sets
     config = load_config(file, named, trials)
-    return requested(config, file, sets, storage, trials, again(), LocalWorkers())
+    found = requested(config, file, sets, storage, trials, again(), LocalWorkers())
+    return replace(found, storage_words=given_storage())
 
 
 def with_options(

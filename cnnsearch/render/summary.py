@@ -12,7 +12,7 @@ from cnnsearch.render.sureness import sure_text
 from cnnsearch.render.text import counted, measure, seconds_text
 from cnnsearch.render.trials import counts_text, objective, objective_text, params_text
 from cnnsearch.render.verdicts import verdict_counts, verdicts_text
-from cnnsearch.review.next_step import next_steps
+from cnnsearch.review.next_step import Step, next_steps
 from cnnsearch.review.savings import Savings, savings
 from cnnsearch.review.sureness import sureness
 
@@ -27,13 +27,19 @@ def opening(config: Config, count: int, done: int, where: str, seconds: float | 
 
 
 def closing(
-    summary: StudySummary, trials: Sequence[Trial], count: int, again: str, interrupted: bool
+    summary: StudySummary,
+    trials: Sequence[Trial],
+    count: int,
+    again: str,
+    interrupted: bool,
+    storage: Sequence[str] = (),
 ) -> list[str]:
     """Counts of states and verdicts, epochs saved, the best trial, how sure it is, what to do next.
 
     Args:
         count: number of points that the study is to have.
         again: the command that continues.
+        storage: words that name the storage, for commands that are proposed.
     """
     lines = [f"{summary.name}: {counts_text(summary.counts) or 'no trial yet'}"]
     verdicts = verdict_counts(trials)
@@ -59,17 +65,20 @@ def closing(
         )
         left = counted(count - ended, "trial")
         lines += [f"{left} left. To continue: {again}"] if ended < count else []
-        verb = "diagnose" if verdicts else "list"
-        return [*lines, f"no trial completed. See why: cnnsearch {verb} {summary.name}"]
-    steps = next_steps(summary, trials, sure, again)
+        see = Step(f"cnnsearch {'diagnose' if verdicts else 'list'} {summary.name}").text(storage)
+        return [*lines, f"no trial completed. See why: {see}"]
+    steps = next_steps(summary, trials, sure, again, storage)
     return [*lines, *(f"next: {step}" for step in steps)]
 
 
-def standing(summary: StudySummary, attempts: Sequence[Trial]) -> list[Line]:
+def standing(
+    summary: StudySummary, attempts: Sequence[Trial], storage: Sequence[str] = ()
+) -> list[Line]:
     """How a study stands: counts, best trial, how sure it is, verdicts, epochs saved, what is next.
 
     Args:
         attempts: all of the study.
+        storage: words that name the storage, for commands that are proposed.
     """
     points = sum(summary.counts.values())
     of = f"{points} of " if summary.planned else ""
@@ -92,7 +101,7 @@ def standing(summary: StudySummary, attempts: Sequence[Trial]) -> list[Line]:
         "how sure": sure_text(sure) if sure else "",
         "verdicts": verdicts_text(verdicts),
     }
-    steps = next_steps(summary, attempts, sure)
+    steps = next_steps(summary, attempts, sure, storage=storage)
     saved = saved_text(savings(summary, attempts))
     return [
         *lines,

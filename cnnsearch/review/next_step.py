@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,13 +24,20 @@ _FINALISTS, _SEEDS = 5, 5
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A command, and why it is worth it; a few words, or none."""
+    """A command, and why it is worth it; a few words, or none.
+
+    Args:
+        asks: the storage, so that it has to be told which; what goes on with the search is whole.
+    """
 
     command: str
     why: str = ""
+    asks: bool = True
 
-    def __str__(self) -> str:
-        return f"{self.command} ({self.why})" if self.why else self.command
+    def text(self, storage: Sequence[str]) -> str:
+        """The command with the words that name the storage, and why."""
+        words = f"{self.command} {shlex.join(storage)}" if storage and self.asks else self.command
+        return f"{words} ({self.why})" if self.why else words
 
 
 def next_steps(
@@ -37,6 +45,7 @@ def next_steps(
     attempts: Sequence[Trial],
     sure: Sureness | None,
     again: str | None = None,
+    storage: Sequence[str] = (),
 ) -> list[str]:
     """How to go on, the most useful first; at most two lines.
 
@@ -44,6 +53,7 @@ def next_steps(
         attempts: all of the study.
         sure: of its trials that are not hidden.
         again: the command that continues the search, for the one who has just run it.
+        storage: words that name the storage, for commands that ask it.
     """
     name = summary.name
     judged = any(trial.diagnosis for trial in attempts)
@@ -52,12 +62,10 @@ def next_steps(
     looks += [f"cnnsearch show {name} best"] if summary.best is not None else []
     looks += [f"cnnsearch diagnose {name}"] if judged else []
     told = {step.command for step in steps[:2]}
-    looks = [look for look in looks if look not in told]
-    second = [str(steps[1]), *looks[:1]] if len(steps) > 1 else looks
-    lines = [*map(str, steps[:1]), "; ".join(second)]
-    return [line for line in lines if line] or [
-        "cnnsearch run FILE with more trials, or with other ranges"
-    ]
+    others = [Step(look) for look in looks if look not in told]
+    second = [steps[1], *others[:1]] if len(steps) > 1 else others
+    lines = ["; ".join(step.text(storage) for step in line) for line in (steps[:1], second) if line]
+    return lines or ["cnnsearch run FILE with more trials, or with other ranges"]
 
 
 def _unfinished(summary: StudySummary, attempts: Sequence[Trial], again: str | None) -> list[Step]:
@@ -67,9 +75,10 @@ def _unfinished(summary: StudySummary, attempts: Sequence[Trial], again: str | N
     left = (summary.planned or 0) - done
     steps = []
     if summary.counts.get(State.RUNNING):
-        steps.append(Step("it is running now"))
+        steps.append(Step(f"cnnsearch watch {summary.name}", "it is running now"))
     elif left > 0:
-        steps.append(Step(again or summary.command, f"runs the {_counted(left, 'point')} left"))
+        why = f"runs the {_counted(left, 'point')} left"
+        steps.append(Step(again or summary.command, why, asks=False))
     failed = [trial for trial in ranking.shown(attempts) if trial.state is State.FAILED]
     if failed:
         command = f"cnnsearch show {summary.name} {failed[-1].number}"

@@ -29,6 +29,7 @@ from cnnsearch.render.talk import say
 from cnnsearch.render.text import counted, measure
 from cnnsearch.render.trials import trial_object
 from cnnsearch.review.narrowing import Narrowing
+from cnnsearch.review.next_step import Step
 from cnnsearch.review.savings import Savings, savings
 from cnnsearch.running import searching
 from cnnsearch.running.places import check_family, check_place
@@ -347,10 +348,12 @@ def _closing(
         return [*lines, f"{how} at {at}. To continue: {request.again}"]
     if found and found[-1].code:
         study = summaries[-1].name
-        return [*lines, f"no trial of {study} completed. See why: cnnsearch diagnose {study}"]
+        see = Step(f"cnnsearch diagnose {study}").text(request.storage_words)
+        return [*lines, f"no trial of {study} completed. See why: {see}"]
     if final is None:
         left = counted(found[-1].left, "trial") if found and found[-1].left else "all"
         return [*lines, f"time is up at {at}, {left} of it left. To continue: {request.again}"]
     last = summaries[-1]
     lines.append(f"{final}: the best of {last.name}, the last stage, {measure(last.best)}")
-    return [*lines, f"next: cnnsearch list {chain.family}; cnnsearch show {last.name} best"]
+    looks = Step(f"cnnsearch list {chain.family}"), Step(f"cnnsearch show {last.name} best")
+    return [*lines, f"next: {'; '.join(look.text(request.storage_words) for look in looks)}"]

@@ -41,6 +41,7 @@ class Request:
         stage: the study's place in a chain, see `cnnsearch.stages.Chain.place`.
         watched: show the full-screen view.
         again: what continues it, for the one who is told that something is left.
+        storage_words: name the storage, for commands that are proposed.
     """
 
     file: str
@@ -56,6 +57,7 @@ class Request:
     retry_failed: bool = False
     stage: Mapping[str, Any] | None = None
     watched: bool = False
+    storage_words: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,14 @@ def run(request: Request) -> Found:
         with Interruption() as interruption:
             found = search(request, ready, interruption)
     interrupted = interruption.happened()
-    told = closing(found.summary, found.trials, request.count, request.again, interrupted)
+    told = closing(
+        found.summary,
+        found.trials,
+        request.count,
+        request.again,
+        interrupted,
+        request.storage_words,
+    )
     for line in told:
         say(line)
     return found
