@@ -266,7 +266,13 @@ def test_run_twice_is_run_once(chain: Path, call: Any, monkeypatch: pytest.Monke
     assert document["best"]["study"].startswith("chain.")
     assert files(chain) == before
     assert found.err.count("; done before") == 3
-    assert "best over 3 stages: chain." in found.err
+    [best] = [line for line in found.err.splitlines() if line.startswith("best over 3 stages: ")]
+    elsewhere = "chain.3/" not in best  # without its folds
+    assert (" (on other images than chain.3); " in best) is elsewhere
+    head = call("list", "chain").err
+    assert (" (on other images than chain.3)\n" in head) is elsewhere
+    refused = call("rm", "chain", "-y").err
+    assert refused == "chain is a chain. Write one of its studies: chain.1, chain.2, chain.3.\n"
     assert "runs/chain/best.yaml: the best of chain.3" in found.err
 
 

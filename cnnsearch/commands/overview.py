@@ -175,6 +175,8 @@ def _stage_text(name: str, places: Places) -> str:
 
 def _print_head(family: str, stages: Sequence[StudySummary], places: Places) -> None:
     """The chain in a line or two: above the table on a terminal, else on stderr."""
+    from cnnsearch.render.narrow import other_images
+
     whole, last = _whole(family, stages), stages[-1]
     of = places[last.name]["of"]
     lines: list[Line] = [
@@ -184,8 +186,9 @@ def _print_head(family: str, stages: Sequence[StudySummary], places: Places) -> 
         ]
     ]
     if whole.best is not None:
-        at = next(stage.name for stage in reversed(stages) if stage.best == whole.best)
-        lines.append([("best", "bold"), (f": {measure(whole.best)}, in {at}", "")])
+        at = next(stage for stage in reversed(stages) if stage.best == whole.best)
+        text = f": {measure(whole.best)}, in {at.name}{other_images(at, last)}"
+        lines.append([("best", "bold"), (text, "")])
         lines.append([("next", "bold"), (f": cnnsearch list {last.name}", "")])
     if output.is_terminal():
         output.write_lines([*lines, []], wrap=True)

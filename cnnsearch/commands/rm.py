@@ -22,10 +22,14 @@ def command(study: str, yes: bool, storage: str) -> int:
     Example:
       cnnsearch rm digits -y
     """
+    from cnnsearch.commands.overview import stages_of
     from cnnsearch.render.trials import counts_text
     from cnnsearch.study import read
 
     name = read.resolve(storage, study)
+    stages = stages_of(storage, study, read.stages(storage))
+    if stages:
+        raise InputError(f"{study} is a chain. Write one of its studies: {', '.join(stages)}.")
     if name != study:
         raise InputError(f"{study!r} is the beginning of a name. Write it in full: {name}.")
     _refuse_running(storage, name)

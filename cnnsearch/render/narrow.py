@@ -130,8 +130,17 @@ def stage_line(summary: StudySummary) -> str:
 
 
 def best_line(summaries: Sequence[StudySummary], best: tuple[StudySummary, Trial]) -> str:
-    """The best trial of a chain."""
+    """The best trial of a chain, and whether its value can be held against those of the end."""
     summary, trial = best
     over = "" if len(summaries) == 1 else f" over {counted(len(summaries), 'stage')}"
     value = f"{objective(summary)} {measure(trial.value)}"
+    value += other_images(summary, summaries[-1])
     return f"best{over}: {summary.name}/{trial.number}, {value}; {params_text(trial.params)}"
+
+
+def other_images(stage: StudySummary, last: StudySummary) -> str:
+    """What to add to a value of a stage where those of the last one are of other images, as where
+    only one of the two has folds; nothing where they are of the same.
+    """
+    same = stage.config.get("data") == last.config.get("data")
+    return "" if same else f" (on other images than {last.name})"
