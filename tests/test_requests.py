@@ -19,6 +19,7 @@ import pytest
 from cnnsearch.errors import InputError, StorageGoneError
 from cnnsearch.study import attributes, read, requests
 from cnnsearch.study.database import open_storage
+from cnnsearch.study.lock import StudyLock
 from cnnsearch.study.store import Study
 from tests.builders import digits_config, write_digits
 from tests.studies import SPACE, complete, point, write_study
@@ -330,12 +331,24 @@ class TestTogether:
             leave(storage, **tag(1, name))
         assert len(requests.waiting(stored(storage))) == 3
 
-    def test_a_busy_coordinator(self, call: Any, storage: Path, impatient: None) -> None:
+    def test_a_busy_coordinator(
+        self, call: Any, storage: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """It owns the study and does not look: the verb says so and ends."""
         study = Study.claim(str(storage), digits_config("digits", SPACE, 3), "images", 8)
         try:
+            tries = 0
+
+            def acquire(_: StudyLock) -> bool:
+                nonlocal tries
+                tries += 1
+                return False
+
+            monkeypatch.setattr(requests, "PATIENCE_S", 0.0)
+            monkeypatch.setattr(StudyLock, "acquire", acquire)
             found = call("hide", "digits", "1")
             assert found.code == 0
+            assert tries == 1, "it waits no longer"
             assert found.err.endswith("; the running search is busy and stores it when it can\n")
             assert marks(storage) == {}
             study.apply_requests(0.0)
@@ -358,7 +371,7 @@ class TestTogether:
         """A real run: the verb waits for it, and says nothing of waiting."""
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("CNNSEARCH_STORAGE", "run.db")
-        monkeypatch.setattr(requests.ask, "__defaults__", (120.0,))
+        monkeypatch.setattr(requests, "PATIENCE_S", 120.0)
         path = write_digits(tmp_path, train="train: {epochs: 100000, batch_size: 32}")
         with subprocess.Popen(
             [*CNNSEARCH, "run", str(path), "-j", "1", "-S", "loss_ratio=null", "-n", "2"],
@@ -376,12 +389,6 @@ class TestTogether:
             finally:
                 process.kill()
         assert read.trials("run.db", "digits")[0].tags == ("live",)
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verbs wait no longer than the lock is waited for."""
-    monkeypatch.setattr(requests.ask, "__defaults__", (0.0,))
 
 
 def _wait_until(there: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:

@@ -31,7 +31,7 @@ Capture = pytest.CaptureFixture[str]
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     # A search that starts is busy: loading torch takes many seconds on a loaded machine.
-    monkeypatch.setattr(requests.ask, "__defaults__", (120.0,))
+    monkeypatch.setattr(requests, "PATIENCE_S", 120.0)
 
 
 @contextmanager

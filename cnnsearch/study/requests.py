@@ -150,8 +150,11 @@ def is_waiting(database: RDBStorage, study_id: int, name: str) -> bool:
     return any(request["name"] == name for request in waiting(attrs).values())
 
 
-def ask(storage: str, study: str, request: Request, patience_s: float = PATIENCE_S) -> bool:
+def ask(storage: str, study: str, request: Request, patience_s: float | None = None) -> bool:
     """Leave a request and wait until it is applied: by a living coordinator, else here.
+
+    Args:
+        patience_s: so long it is waited for; by default `PATIENCE_S`.
 
     Returns:
         Whether it is. If not, the coordinator is busy, and applies it when it can.
@@ -162,6 +165,7 @@ def ask(storage: str, study: str, request: Request, patience_s: float = PATIENCE
     """
     from cnnsearch.study.database import opened, told
 
+    patience_s = PATIENCE_S if patience_s is None else patience_s
     with told(storage), opened(storage) as database:
         study_id = _study_id(database, study)
         name = leave(database, storage, study_id, request)
