@@ -233,8 +233,13 @@ def test_help_and_the_ways_to_leave(trained: Path) -> None:
     async def interrupt(app: Watch, pilot: Pilot[int]) -> None:
         await pilot.press("ctrl+c")
 
+    async def leave_twice(app: Watch, pilot: Pilot[int]) -> None:
+        await pilot.press("q")
+        app._leave(143)  # as SIGTERM does while it ends
+
     assert view(trained, read_help) == 0
     assert view(trained, interrupt) == INTERRUPTED
+    assert view(trained, leave_twice) == 0
 
 
 def test_the_stop_keys_ask_first_and_leave_what_stop_leaves(running: tuple[Path, Study]) -> None:

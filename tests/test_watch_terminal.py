@@ -255,11 +255,7 @@ def test_what_is_told_meanwhile_is_told_afterwards(
     """Without a terminal the verb prints lines and ends, as a view that is closed does."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr("sys.stdin", _Terminal())
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    config = digits_config()
-    display = make_display(config, [], 3, 1, str(folder / "cnnsearch.db"))
-    assert isinstance(display, WatchDisplay)
+    display = watching(folder, monkeypatch)
     with display:
         assert display._view is not None
         display.show(Notice("first"))
@@ -269,6 +265,39 @@ def test_what_is_told_meanwhile_is_told_afterwards(
     told = capfd.readouterr()
     assert told.err.index("first") < told.err.index("second")
     assert "trial 1 complete" in told.out + told.err, "of the storage that the environment names"
+
+
+def watching(folder: Path, monkeypatch: pytest.MonkeyPatch) -> WatchDisplay:
+    """What shows a search in a terminal where the view is wanted."""
+    monkeypatch.setattr("sys.stdin", _Terminal())
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    display = make_display(digits_config(), [], 3, 1, str(folder / "cnnsearch.db"))
+    assert isinstance(display, WatchDisplay)
+    return display
+
+
+@pytest.mark.parametrize("code", [0, 143], ids=["q was pressed", "it was told to end"])
+def test_how_a_view_left_at_the_end_of_its_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    begun = tmp_path / "begun"
+    script = f'trap "exit {code}" TERM; touch {begun}; while :; do sleep 0.01; done'
+    monkeypatch.setattr("cnnsearch.running.view._DEAF", ("/bin/sh", "-c", script, "sh"))
+    display = watching(tmp_path, monkeypatch)
+    with display:
+        until(begun.exists, "the view")
+    assert display.closed is (code == 0)
+
+
+def test_a_view_that_left_after_the_last_event_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cnnsearch.running.view._DEAF", ("/bin/sh", "-c", "exit 1", "sh"))
+    display = watching(tmp_path, monkeypatch)
+    with display:
+        assert display._view is not None
+        display._view.wait(200)
+    assert display.closed
 
 
 def test_without_a_terminal_run_prints_lines(monkeypatch: pytest.MonkeyPatch) -> None:

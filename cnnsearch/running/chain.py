@@ -139,7 +139,8 @@ def _run_stages(
             return interruption.exit_code
         if found[-1].code or found[-1].left or found[-1].stopped:
             return found[-1].code
-        request = replace(request, watched=found[-1].watched)  # once closed it stays closed
+        if found[-1].closed:
+            request = replace(request, watched=False)
     return 0
 
 
@@ -147,7 +148,7 @@ def _run_stage(chain: Chain, stage: _Stage, ready: Preflight, interruption: Inte
     request = stage.request
     if not searching.waiting(request) and _begun(request.storage, request.config.study):
         check_resume(request.storage, request.config, ready.images.fingerprint)
-        done = replace(searching.as_found(request), watched=request.watched)
+        done = searching.as_found(request)
         say(f"stage {stage.number} of {chain.length}, {stage_line(done.summary)}; done before")
         return done
     _say_stage(chain, stage)

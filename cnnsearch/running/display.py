@@ -60,7 +60,7 @@ def make_display(
     before: Sequence[Trial],
     count: int,
     slots: int,
-    watched: str | None = None,
+    storage: str | None = None,
 ) -> Display:
     """What shows a search on stderr.
 
@@ -68,7 +68,7 @@ def make_display(
         before: all attempts so far.
         count: number of points in all.
         slots: trials that run at a time.
-        watched: the storage, where the full-screen view is wanted; it needs a terminal.
+        storage: of the study, where the full-screen view is wanted; it needs a terminal.
     """
     assert config.search is not None
     assert config.space is not None
@@ -79,6 +79,6 @@ def make_display(
         return LineDisplay(console, progress, objective)
     epochs = None if "epochs" in config.space else config.train.epochs * config.data.folds
     live = LiveDisplay(console, progress, objective, epochs)
-    if watched is None or not sys.stdin.isatty() or os.environ.get("TERM") == "dumb":
+    if storage is None or not sys.stdin.isatty() or os.environ.get("TERM") == "dumb":
         return live
-    return WatchDisplay(console, progress, live, objective, (watched, config.study))
+    return WatchDisplay(console, progress, live, objective, (storage, config.study))

@@ -67,7 +67,7 @@ class Found:
     Args:
         left: number of points that are asked for and have not ended.
         stopped: by `cnnsearch stop`.
-        watched: the view was wanted, and nobody closed it.
+        closed: the user closed the view, or it died, before the end.
     """
 
     summary: StudySummary
@@ -75,7 +75,7 @@ class Found:
     code: int
     left: int
     stopped: bool = False
-    watched: bool = False
+    closed: bool = False
 
     def document(self) -> dict[str, Any]:
         """What `run --json` prints."""
@@ -135,7 +135,7 @@ def search(request: Request, ready: Preflight, interruption: Interruption) -> Fo
             done = _search(request, ready, study, interruption)
         finally:
             study.release()
-        found = replace(as_found(request), stopped=done.stopped, watched=done.watched)
+        found = replace(as_found(request), stopped=done.stopped, closed=done.closed)
     return replace(found, code=interruption.exit_code) if interruption.happened() else found
 
 

@@ -60,6 +60,8 @@ class WatchDisplay:
         self._lines: list[Text] = []
         self._view: subprocess.Popen[bytes] | None = None
         self._settings: list[Any] | None = None
+        self.closed = False
+        """Whether the user closed the view, or it died, before it was told to end."""
 
     def __enter__(self) -> Self:
         storage, study = self._source
@@ -83,6 +85,7 @@ class WatchDisplay:
         if self._view is None:
             self._live.__exit__(kind, error, trace)
             return
+        self.closed = self._view.poll() is not None
         self._view.send_signal(signal.SIGTERM)
         try:
             self._view.wait(_PATIENCE_S)
@@ -90,18 +93,14 @@ class WatchDisplay:
             self._view.kill()
             self._view.wait()
             self._restore()
+        self.closed = self.closed or self._view.returncode == 0  # q was pressed just before
         self._after_the_view(self._view.returncode)
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the user closed the view, or it died, while the search went on."""
-        return self._view is None
 
     def show(self, event: Event) -> None:
         """See `Display`."""
         if self._view is not None and self._view.poll() is not None:
             self._after_the_view(self._view.returncode)
-            self._view = None
+            self._view, self.closed = None, True
             self._live.__enter__()
         if self._view is None:
             self._live.show(event)

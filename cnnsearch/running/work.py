@@ -46,11 +46,11 @@ class Done:
 
     Args:
         stopped: `stop` asked for its end.
-        watched: the view was wanted, and nobody closed it.
+        closed: the user closed the view, or it died, before the end.
     """
 
     stopped: bool = False
-    watched: bool = False
+    closed: bool = False
 
 
 def carry_out(work: Work, workers: Workers, ready: Preflight, limits: Limits) -> Done:
@@ -63,7 +63,7 @@ def carry_out(work: Work, workers: Workers, ready: Preflight, limits: Limits) ->
     from cnnsearch.search import Coordinator
 
     if not work.starts:
-        return Done(watched=work.watched)
+        return Done()
     config = work.study.config
     tasks = len(work.starts) * config.data.folds
     jobs = workers.number(config, ready, tasks)
@@ -78,11 +78,11 @@ def carry_out(work: Work, workers: Workers, ready: Preflight, limits: Limits) ->
     executor = workers.executor(tasks, workers_folder(config.study), config, ready)
     try:
         coordinator = Coordinator(work.study, config, executor, replace(limits, fused=fused))
-        watched = work.study.storage if work.watched else None
-        with make_display(config, work.before, work.count, jobs * fused, watched) as display:
+        storage = work.study.storage if work.watched else None
+        with make_display(config, work.before, work.count, jobs * fused, storage) as display:
             for event in coordinator.run(work.starts):
                 display.show(event)
-        closed = isinstance(display, WatchDisplay) and display.is_closed
-        return Done(coordinator.stopped, work.watched and not closed)
+        closed = isinstance(display, WatchDisplay) and display.closed
+        return Done(coordinator.stopped, closed)
     finally:
         executor.close()

@@ -356,7 +356,8 @@ class Watch(App[int]):
         self._leave(code)
 
     def _leave(self, code: int) -> None:
-        self.exit(code)
+        if self.return_code is None:  # what it was left by first counts
+            self.exit(code)
 
     def _look_for_parent(self) -> None:
         if os.getppid() != self._source.of:
@@ -377,6 +378,8 @@ def show(source: Source, utf8: bool) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     app = Watch(source, utf8)
     code = app.run(mouse=False)
+    if source.of is not None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends, and tells how it was left
     if source.of is not None and app.interrupts > 1:
         _send(source.of)
     return app.return_code or 0 if code is None else code
