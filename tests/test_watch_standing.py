@@ -161,6 +161,26 @@ def test_the_head_keeps_long_verdicts_to_two_lines() -> None:
     assert texts[0].startswith("digits ━")
 
 
+def test_the_head_has_the_command_to_continue_whole() -> None:
+    storage = "postgresql+psycopg://ann@db.example.org:5432/studies"
+    command = f"cnnsearch run configs/digits.yaml --storage {storage} -n 60"
+    now = replace(stands([trial(0)], BEGUN, held=False), command=command)
+
+    def owner(shown: Standing, utf8: bool = True) -> list[str]:
+        return [line[0][0] for line in head_lines(shown, utf8, 80)[3:]]
+
+    assert " ".join(owner(now)) == owner_text(now), "no word is broken"
+    assert len(owner(now)) == 2
+    assert all(len(line) <= 80 for line in owner(now))
+    assert [line[0][0] for line in head_lines(now, True)[3:]] == [owner_text(now)]
+    far = replace(now, command=f"cnnsearch run {'x' * 300}")
+    for utf8, more in ((True, "x…"), (False, "x...")):
+        lines = owner(far, utf8)
+        assert len(lines) == 3
+        assert all(len(line) <= 80 for line in lines)
+        assert lines[-1].endswith(more)
+
+
 def test_orders() -> None:
     trials = [trial(0), trial(1), trial(2, State.DIVERGED), trial(3, params={"init": "he"})]
     assert orders(["lr", "epochs"])[:5] == [RANK, NEWEST, "value", "lr", "params.epochs"]

@@ -53,23 +53,29 @@ def head_lines(now: Standing, utf8: bool, width: int | None = None) -> list[Line
     """Progress and time left, the best trial, counts and rates, verdicts, who runs it.
 
     Args:
-        width: verdicts take two lines of it where they need to.
+        width: verdicts take two lines of it where they need to, and who runs it three.
     """
-    verdicts = f"verdicts: {verdicts_text(now.tally.verdicts)}" if now.tally.verdicts else ""
-    pieces = _wrapped(verdicts, width) if width else [verdicts]
+    # A count never without its verdict.
+    verdicts = re.sub(r"(\d) ", "\\1\xa0", verdicts_text(now.tally.verdicts))
+    told = f"verdicts: {verdicts}" if verdicts else ""
+    style = "" if now.held or now.ended else "bold"
     return [
         _progress_line(now, utf8),
         _best_line(now),
         [(counts_text(now.tally.counts) or "no trial has begun", ""), (_rates_text(now), "")],
-        *([(piece, "")] for piece in pieces[:2] if piece),
-        [(owner_text(now), "" if now.held or now.ended else "bold")],
+        *([(line, "")] for line in _wrapped(told, width, 2, utf8)),
+        *([(line, style)] for line in _wrapped(owner_text(now), width, 3, utf8)),
     ]
 
 
-def _wrapped(verdicts: str, width: int) -> list[str]:
-    """In lines, a count never without its verdict."""
-    whole = re.sub(r"(\d) ", "\\1\xa0", verdicts)
-    lines = textwrap.wrap(whole, width, break_on_hyphens=False)
+def _wrapped(text: str, width: int | None, most: int, utf8: bool) -> list[str]:
+    """In so many lines at most, words whole where they fit; that something is left out is shown."""
+    lines = [text] if text else []
+    if width:
+        lines = textwrap.wrap(text, width, break_on_hyphens=False)
+        if len(lines) > most:
+            more = "…" if utf8 else "..."
+            lines = [*lines[: most - 1], lines[most - 1][: width - len(more)] + more]
     return [line.replace("\xa0", " ") for line in lines]
 
 
