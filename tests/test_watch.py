@@ -21,11 +21,12 @@ from cnnsearch import cli, ending
 from cnnsearch.config import from_plain
 from cnnsearch.config.sections import Data, Folds
 from cnnsearch.records import Outcome, Params, Start, State
-from cnnsearch.study import read, requests, sqlite
+from cnnsearch.study import attributes, read, requests, sqlite
 from cnnsearch.study.backends import backend
 from cnnsearch.study.store import Study
 from cnnsearch.watch.app import INTERRUPTED, Source, Watch
 from cnnsearch.watch.lines import follow
+from cnnsearch.watch.stopping import Wanted, stop
 from tests.builders import digits_config, write_digits
 from tests.studies import curve, multiply, write_study
 
@@ -104,12 +105,16 @@ def finish(study: Study, number: int, value: float) -> None:
 
 
 def view(
-    storage: Path, steps: Steps, size: tuple[int, int] = (80, 24), study: str = "digits"
+    storage: Path,
+    steps: Steps,
+    size: tuple[int, int] = (80, 24),
+    study: str = "digits",
+    chain: bool = False,
 ) -> int | None:
     """Open the view, wait for its first look, take the steps; its exit code if they left it."""
 
     async def main() -> int | None:
-        app = Watch(Source(str(storage), study), utf8=True)
+        app = Watch(Source(str(storage), study, chain), utf8=True)
         async with app.run_test(size=size) as pilot:
             await sees(app, pilot, "best:")
             await steps(app, pilot)
@@ -314,6 +319,48 @@ def test_nothing_to_stop_is_said(trained: Path) -> None:
     view(trained, stop)
 
 
+def test_a_search_that_ended_while_the_question_stood(running: tuple[Path, Study]) -> None:
+    path, study = running
+
+    async def ask_late(app: Watch, pilot: Pilot[int]) -> None:
+        await pilot.press("X")
+        await sees(app, pilot, "End the search")
+        study.release()
+        await pilot.press("y")
+        await sees(app, pilot, "nobody runs it, so there is nothing to stop")
+
+    view(path, ask_late)
+    attrs = read.study_attributes(str(path), "digits") or {}
+    assert not any(key.startswith(attributes.REQUEST) for key in attrs), "nothing was left"
+
+
+def test_a_trial_that_ended_while_the_question_stood(running: tuple[Path, Study]) -> None:
+    path, study = running
+
+    async def ask_late(app: Watch, pilot: Pilot[int]) -> None:
+        await pilot.press("x", "x")
+        await sees(app, pilot, "Stop trial 5")
+        finish(study, 5, 0.5)
+        await pilot.press("y")
+        await sees(app, pilot, "trial 5 ended before that, so there is nothing to stop")
+
+    view(path, ask_late)
+
+
+def test_the_command_to_continue_is_read_to_its_end(running: tuple[Path, Study]) -> None:
+    path, study = running
+    command = "cnnsearch run configs/digits.yaml --storage postgresql+psycopg://ann@db.example.org/studies"
+
+    async def look(app: Watch, pilot: Pilot[int]) -> None:
+        study._set(attributes.COMMAND, f"{command} -n 8")
+        study.release()
+        found = await sees(app, pilot, f"to continue: {command} -n 8")
+        assert any(line.startswith("postgresql+") for line in found), "a word is whole"
+        assert found[-1].startswith("q quit")
+
+    view(path, look)
+
+
 def test_the_view_follows_the_search(running: tuple[Path, Study]) -> None:
     path, study = running
 
@@ -469,21 +516,95 @@ def test_a_chain_goes_on_with_its_next_stage(
     assert told.err == "c.2 has begun\nc.2: stage 2 of 2; nobody runs it; all is done\n"
 
 
-def test_a_chain_whose_process_is_gone_does_not_go_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("host", "lives", "waits"),
+    [("here", True, True), ("here", False, False), ("elsewhere", False, True)],
+)
+def test_how_long_the_next_stage_is_waited_for(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    lives: bool,
+    waits: bool,
 ) -> None:
-    def kill(*_: int) -> None:
-        raise ProcessLookupError
+    """A minute; on the machine of the search only while its process lives."""
 
+    def kill(*_: int) -> None:
+        if not lives:
+            raise ProcessLookupError
+
+    now = 100.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr("socket.gethostname", lambda: "here")
+    path = ended_stage(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("socket.gethostname", lambda: host)
+        patched.setattr("os.kill", kill)
+        patched.setattr("cnnsearch.watch.lines.EVERY_S", 7.0)
+        follow(str(path), "c.1", chain=True, sleep=sleep, clock=lambda: now)
+    told = capsys.readouterr().err
+    assert told == f"c.1: stage 1 of 2 is done, and no other runs; to continue: {UNKNOWN}\n"
+    assert now == 100.0 + (63.0 if waits else 0.0)
+
+
+def test_the_view_between_two_stages(tmp_path: Path) -> None:
+    path = ended_stage(tmp_path)
+
+    async def look(app: Watch, pilot: Pilot[int]) -> None:
+        await sees(app, pilot, "stage 1 of 2 is done; the next is being made")
+        await pilot.press("X")
+        await sees(app, pilot, "the next stage has not begun; press X again once it runs")
+        stage = chain_stage(path, 2)
+        await sees(app, pilot, "stage 2 of 2; running on ")
+        stage.release()
+
+    view(path, look, study="c.1", chain=True)
+
+
+def test_the_view_where_no_next_stage_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = ended_stage(tmp_path)
+    monkeypatch.setattr("cnnsearch.watch.stages._NEXT_STAGE_S", 0.5)
+
+    async def look(app: Watch, pilot: Pilot[int]) -> None:
+        await sees(app, pilot, "stage 1 of 2 is done, and no other runs; to continue: ")
+
+    view(path, look, study="c.1", chain=True)
+
+
+def test_a_stage_that_ended_while_the_question_stood(tmp_path: Path) -> None:
     path = tmp_path / "studies.db"
+    first = chain_stage(path, 1)
+    second: list[Study] = []
+
+    async def ask_late(app: Watch, pilot: Pilot[int]) -> None:
+        await sees(app, pilot, "running on ")
+        await pilot.press("X")
+        await sees(app, pilot, "End the search")
+        finish(first, 0, 0.25)
+        first.release()
+        second.append(chain_stage(path, 2))
+        await pilot.press("y")
+        await sees(
+            app, pilot, "stage 1 of 2 has ended, so there is nothing to stop in it; ask again"
+        )
+
+    view(path, ask_late, study="c.1", chain=True)
+    second[0].release()
+    assert stop(str(path), Wanted("c.2")) == "nobody runs it, so there is nothing to stop"
+
+
+def ended_stage(folder: Path) -> Path:
+    """A storage with the first stage of a chain of two, which has ended."""
+    path = folder / "studies.db"
     stage = chain_stage(path, 1)
     finish(stage, 0, 0.25)
     stage.release()
-    with monkeypatch.context() as patched:
-        patched.setattr("os.kill", kill)
-        follow(str(path), "c.1", chain=True)
-    told = capsys.readouterr().err
-    assert told == (f"c.1: stage 1 of 2 is done, and no other runs; to continue: {UNKNOWN}\n")
+    return path
 
 
 def chain_stage(path: Path, number: int) -> Study:

@@ -147,6 +147,8 @@ def test_who_goes_on_with_it_is_named() -> None:
     assert running == "stage 2 of 3; running on here, process 7"
     between = stands(done, BEGUN, planned=1, held=False, stage=(2, 3))
     assert owner_text(between).startswith("stage 2 of 3 is done, and no other runs; ")
+    expected = replace(between, next_expected=True)
+    assert owner_text(expected) == "stage 2 of 3 is done; the next is being made"
     last = stands(done, BEGUN, planned=1, held=False, stage=(3, 3))
     assert owner_text(last) == "stage 3 of 3; nobody runs it; all is done"
 

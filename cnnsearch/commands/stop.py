@@ -11,7 +11,6 @@ from cnnsearch.commands.options import storage_option
 from cnnsearch.commands.references import pick, study
 from cnnsearch.errors import InputError
 from cnnsearch.records import State, Trial
-from cnnsearch.render.stopping import stop_text
 from cnnsearch.render.talk import say
 
 
@@ -36,6 +35,8 @@ def command(name: str, references: tuple[str, ...], now: bool, storage: str) -> 
       cnnsearch stop digits
       cnnsearch stop digits 7 --now
     """
+    from cnnsearch.watch.stopping import Wanted, stop
+
     if "/" in name:
         raise InputError(f"{name}: write the study and its trials as two words: {_words(name)}.")
     summary, trials = study(storage, name)
@@ -44,20 +45,8 @@ def command(name: str, references: tuple[str, ...], now: bool, storage: str) -> 
     if ended:
         states = ", ".join(f"{summary.name}/{trial.number} is {trial.state}" for trial in ended)
         raise InputError(f"{states}. Only a running trial can be stopped{_running(trials)}.")
-    say(f"{summary.name}: {_asked(storage, summary.name, [t.number for t in found], now)}")
-
-
-def _asked(storage: str, name: str, numbers: Sequence[int], now: bool) -> str:
-    """Ask the search, and tell what comes of it."""
-    from cnnsearch.study import requests
-    from cnnsearch.study.lock import is_held
-
-    if not is_held(storage, name):
-        return "nobody runs it, so there is nothing to stop"
-    request = {"verb": requests.STOP, "trials": list(numbers), "now": now}
-    taken = requests.ask(storage, name, request)
-    later = "" if taken else "; it is busy, and does so when it can"
-    return stop_text(numbers, now) + later
+    wanted = Wanted(summary.name, [trial.number for trial in found], now)
+    say(f"{summary.name}: {stop(storage, wanted)}")
 
 
 def _running(trials: Sequence[Trial]) -> str:

@@ -20,9 +20,9 @@ from cnnsearch.render.text import one_line
 from cnnsearch.study.following import Points
 from cnnsearch.watch import texts
 from cnnsearch.watch.ordering import ordered, orders
-from cnnsearch.watch.reader import Answer, Defect, News, Reader, Seen, Unread
+from cnnsearch.watch.reader import Defect, News, Reader, Seen, Unread
 from cnnsearch.watch.standing import Standing
-from cnnsearch.watch.stopping import Sender, Wanted
+from cnnsearch.watch.stopping import Answer, Sender, Wanted
 from cnnsearch.watch.widgets import Curves, Listing, Page, Question, as_text
 
 INTERRUPTED = 130
@@ -67,9 +67,9 @@ class Source:
 
 
 class Told(Message):
-    """News of the reader."""
+    """News of the reader, or of the sender."""
 
-    def __init__(self, news: News) -> None:
+    def __init__(self, news: News | Answer) -> None:
         super().__init__()
         self.news = news
 
@@ -97,7 +97,7 @@ class Watch(App[int]):
         self._source = source
         self._utf8 = utf8
         self._reader = Reader(source.storage, source.study, self._hear, source.chain)
-        self._sender = Sender(source.storage, self._hear_answer)
+        self._sender = Sender(source.storage, self._hear)
         self._sending: list[Wanted] = []
         self._leaves = False
         self._seen: Seen | None = None
@@ -157,14 +157,11 @@ class Watch(App[int]):
         if self._answer == text:
             self._say("")
 
-    def _hear(self, news: News) -> None:
+    def _hear(self, news: News | Answer) -> None:
         self.post_message(Told(news))
 
-    def _hear_answer(self, answer: str | Exception) -> None:
-        self._hear(Answer(answer) if isinstance(answer, str) else Defect(answer))
-
     def on_told(self, message: Told) -> None:
-        """Show what the reader saw."""
+        """Show what the reader saw, or what became of a request."""
         news = message.news
         if isinstance(news, Defect):
             raise news.error
@@ -315,6 +312,8 @@ class Watch(App[int]):
         if self._seen is not None and self._seen.snapshot.held:
             question = "End the search when the running trials have ended?"
             self._ask(question, Wanted(self._seen.standing.study))
+        elif self._seen is not None and self._seen.standing.next_expected:
+            self._say("the next stage has not begun; press X again once it runs")
         else:
             self._say("nobody runs it")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections.abc import Callable
 
@@ -13,28 +11,31 @@ from cnnsearch.render import output
 from cnnsearch.render.display import ended_line
 from cnnsearch.render.talk import say
 from cnnsearch.render.text import one_line
-from cnnsearch.study.following import Coordinator, Follower, Snapshot
-from cnnsearch.watch.reader import EVERY_S, last_stage
+from cnnsearch.study.following import Follower, Snapshot
+from cnnsearch.watch.reader import EVERY_S
+from cnnsearch.watch.stages import NextStage, last_stage
 from cnnsearch.watch.standing import Standing, standing
 from cnnsearch.watch.texts import owner_text
 
-# Between two stages nobody holds a study: the next is narrowed, and its folder made.
-_NEXT_STAGE_S = 60.0
-
 
 def follow(
-    storage: str, study: str, chain: bool, sleep: Callable[[float], None] = time.sleep
+    storage: str,
+    study: str,
+    chain: bool,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Print a line for each ended trial, those of before first, until the search is over.
 
     Args:
         chain: go on with the next stage of the study's chain.
+        clock: seconds, from any moment on.
 
     Raises:
         InputError: the study is gone.
     """
     lines = _Lines(storage, study)
-    gone, over = False, None
+    gone, following = False, NextStage(clock)
     while True:
         try:
             snapshot = lines.look()
@@ -42,35 +43,20 @@ def follow(
                 newest = last_stage(storage, snapshot)
                 if newest != snapshot.study:
                     say(f"{newest} has begun")
-                    lines, over = _Lines(storage, newest), None
+                    lines, following = _Lines(storage, newest), NextStage(clock)
                     continue
             if gone:
                 say("the storage is back")
             gone = False
-            if not snapshot.held or lines.now.ended:
-                over = time.monotonic() if over is None else over
-                waits = chain and lines.now.goes_on and time.monotonic() - over < _NEXT_STAGE_S
-                if not (waits and _lives(snapshot.coordinator)):
-                    break
+            waits = chain and following.is_expected(lines.now)
+            if (not snapshot.held or lines.now.ended) and not waits:
+                break
         except StorageGoneError as error:
             if not gone:
                 say(f"the storage is tried again: {one_line(str(error))}")
             gone = True
         sleep(EVERY_S)
     say(f"{lines.now.study}: {owner_text(lines.now)}")
-
-
-def _lives(coordinator: Coordinator | None) -> bool:
-    """Whether the process that ran a study is there, on this machine, to begin the next stage."""
-    if coordinator is None or coordinator.host != socket.gethostname():
-        return False
-    try:
-        os.kill(coordinator.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
 
 
 class _Lines:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cnnsearch.errors import CnnsearchError
 from cnnsearch.records import State
-from cnnsearch.study import read
 from cnnsearch.study.following import Follower, Points, Snapshot
+from cnnsearch.watch.stages import NextStage, last_stage
 from cnnsearch.watch.standing import Standing, Tally, standing
 
 EVERY_S = 1.0
@@ -40,20 +40,13 @@ class Unread:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of a request to stop something."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Defect:
     """A thread met an error of the program."""
 
     error: Exception
 
 
-News = Seen | Unread | Answer | Defect
+News = Seen | Unread | Defect
 
 
 class Reader(threading.Thread):
@@ -80,6 +73,7 @@ class Reader(threading.Thread):
         self._follower = Follower(storage, study)
         self._tell = tell
         self._chain = chain
+        self._following = NextStage()
         self._wake = threading.Event()
         self._closed = False
         self._wanted: frozenset[int] = frozenset()
@@ -123,6 +117,8 @@ class Reader(threading.Thread):
             snapshot = self._next_stage(snapshot)
         now = standing(snapshot, time.time(), self._tally)
         self._tally = now.tally
+        if self._chain and self._following.is_expected(now):
+            now = replace(now, next_expected=True)
         over = {trial.number for trial in snapshot.trials if trial.state in _OVER}
         best = {now.tally.best.number} if now.tally.best else set()
         missing = ((self._wanted | best) & over) - self._curves.keys()
@@ -136,17 +132,5 @@ class Reader(threading.Thread):
         if newest == snapshot.study:
             return snapshot
         self._follower = Follower(self._storage, newest)
-        self._curves, self._tally = {}, None
+        self._curves, self._tally, self._following = {}, None, NextStage()
         return self._follower.look()
-
-
-def last_stage(storage: str, snapshot: Snapshot) -> str:
-    """The stage of a study's chain that was begun last; the study itself where it is no stage."""
-    if snapshot.family is None:
-        return snapshot.study
-    stages = [
-        (place["stage"], name)
-        for name, place in read.stages(storage).items()
-        if place["family"] == snapshot.family
-    ]
-    return max(stages, default=(0, snapshot.study))[1]

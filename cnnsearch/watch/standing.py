@@ -74,6 +74,7 @@ class Standing:
         steps: what running trials report after: "epoch", or "fold".
         stage: of a chain's study, its number, and how many there are.
         command: what goes on with it.
+        next_expected: it is a stage that is done, and the next one is being made.
     """
 
     study: str
@@ -89,6 +90,7 @@ class Standing:
     steps: str
     stage: tuple[int, int] | None
     command: str
+    next_expected: bool = False
 
     @property
     def ended(self) -> bool:

@@ -109,6 +109,8 @@ def owner_text(now: Standing) -> str:
         return _owner_text(now)
     stage = f"stage {now.stage[0]} of {now.stage[1]}"
     if now.goes_on and not now.held:
+        if now.next_expected:
+            return f"{stage} is done; the next is being made"
         return f"{stage} is done, and no other runs; to continue: {now.command}"
     return f"{stage}; {_owner_text(now)}"
 
