@@ -165,7 +165,10 @@ def test_what_is_wanted_first_stands_first(
         assert found[3].startswith("verdicts: ")
         assert any(line.startswith("running on ") for line in found[4:6])
         [row] = [line for line in found if "2/4" in line]
-        assert row.split()[:4] == [">", "5", "━━━━━╌╌╌╌╌", "2/4"]
+        assert row.split()[:3] == ["5", "━━━━━╌╌╌╌╌", "2/4"]
+        chosen = f"> {ranking(app)[0].split()[0]} "
+        assert [line.count("> ") for line in found if ">" in line] == [1], "where the keys go"
+        assert any(chosen in line for line in found)
         assert "0.5000" in row
         assert "0.0123" in row
         assert any("▲ 5" in line for line in found), "the legend"

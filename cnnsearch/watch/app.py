@@ -189,7 +189,9 @@ class Watch(App[int]):
 
     def _show(self) -> None:
         """Draw everything anew."""
-        said = self.query_one("#message", Static)
+        said = next(self.query("#message").results(Static), None)
+        if said is None:
+            return  # news that come while the screen is taken down
         asking = [f"asking to {wanted.what} ..." for wanted in self._sending[:1]]
         lines = [line for line in (self._unread, *asking, self._answer) if line]
         said.display = bool(lines)

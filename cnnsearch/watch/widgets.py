@@ -96,8 +96,9 @@ class Listing(Widget, can_focus=True):
         return [i for i in everything if self._header[i] not in texts.SPARE], " "
 
     def _row(self, number: int, cells: Line, columns: Sequence[int], gap: str) -> Line:
-        chosen = number == self.window.chosen
-        back = " reverse" if chosen and self.has_focus else ""
+        # In the list that has the keys alone, or nobody would know which it is.
+        chosen = number == self.window.chosen and self.has_focus
+        back = " reverse" if chosen else ""
         mark = (">" if chosen else " ") + ("*" if number in self._marked else " ")
         line: Line = [(mark, "bold" + back)]
         for i in columns:
