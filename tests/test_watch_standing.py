@@ -240,6 +240,14 @@ def test_columns_are_aligned() -> None:
     assert [text.index(word) for text, word in zip(texts, ["long", "x"], strict=True)] == [6, 6]
 
 
+def test_columns_fit_a_narrow_terminal() -> None:
+    """Closer together, then without what is told least."""
+    row = [("1234", ""), ("20s", ""), ("x", "")]
+    for width, told in ((13, "1234  20s   x"), (12, "1234 20s  x"), (10, "1234 x")):
+        _, line = columns(["a", "time", "b"], [row], width)
+        assert "".join(part for part, _ in line) == told
+
+
 def test_what_has_ended_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "studies.db"
     write_study(path)

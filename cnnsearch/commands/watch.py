@@ -71,7 +71,8 @@ def _print_once(storage: str, study: str, as_json: bool) -> None:
     if as_json:
         output.write_json(_document(now))
     else:
-        output.write_lines(snapshot_lines(now, output.speaks_utf8()), wrap=True)
+        width = output.width() if output.is_terminal() else None
+        output.write_lines(snapshot_lines(now, output.speaks_utf8(), width=width), wrap=True)
 
 
 def _document(now: Standing) -> dict[str, Any]:

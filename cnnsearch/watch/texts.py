@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 from collections.abc import Sequence
@@ -196,34 +197,54 @@ def compare_hint(study: str, marked: Sequence[int]) -> str:
     return f"{told}  (c: back to what runs)"
 
 
-def snapshot_lines(now: Standing, utf8: bool, top: int = 10) -> list[Line]:
-    """One look without a terminal: what the view shows, but for the curves."""
+def snapshot_lines(
+    now: Standing, utf8: bool, top: int = 10, width: int | None = None
+) -> list[Line]:
+    """One look: what the view shows, but for the curves.
+
+    Args:
+        width: of the terminal that it is for, if any.
+    """
     lines = head_lines(now, utf8)
     if now.running:
         rows = [running_cells(one, now, utf8) for one in now.running]
-        lines += [[], *columns(running_header(now), rows)]
+        lines += [[], *columns(running_header(now), rows, width)]
     best = ranking.ranked(now.tally.points, now.direction)[:top]
     best = [trial for trial in best if trial.state is not State.RUNNING]
     if best:
         rows = [ranking_cells(trial, now) for trial in best]
-        lines += [[], *columns(ranking_header(now), rows)]
+        lines += [[], *columns(ranking_header(now), rows, width)]
     return lines
 
 
-def columns(header: Sequence[str], rows: Sequence[Line]) -> list[Line]:
-    """Cells one below the other."""
+def columns(header: Sequence[str], rows: Sequence[Line], width: int | None = None) -> list[Line]:
+    """Cells one below the other.
+
+    Args:
+        width: of the terminal that they are to fit; None: all of them, whatever that takes.
+    """
     widths = [
         max(len(text) for text in (name, *(row[i][0] for row in rows)))
         for i, name in enumerate(header)
     ]
-    return [spaced([(name, "dim") for name in header], widths)] + [
-        spaced(row, widths) for row in rows
-    ]
+    room = math.inf if width is None else width
+    places, gap = fitted(header, widths, room)
+    told = [[(name, "dim") for name in header], *rows]
+    return [spaced([row[i] for i in places], [widths[i] for i in places], gap) for row in told]
 
 
-def spaced(cells: Line, widths: Sequence[int]) -> Line:
+def fitted(header: Sequence[str], widths: Sequence[int], width: float) -> tuple[Sequence[int], str]:
+    """The columns that a terminal has room for, and what stands between them."""
+    everything = range(len(header))
+    for gap in ("  ", " "):
+        if sum(widths) + len(gap) * (len(header) - 1) <= width:
+            return everything, gap
+    return [i for i in everything if header[i] not in SPARE], " "
+
+
+def spaced(cells: Line, widths: Sequence[int], gap: str = "  ") -> Line:
     """A row of cells, each as wide as its column."""
     line: Line = []
     for (text, style), width in zip(cells, widths, strict=True):
-        line += [(text.ljust(width), style), ("  ", "")]
+        line += [(text.ljust(width), style), (gap, "")]
     return line[:-1]

@@ -79,21 +79,12 @@ class Listing(Widget, can_focus=True):
         for i, name in enumerate(self._header):
             longest = max([len(name), *(len(row[i][0]) for _, row in rows)])
             self._widths[i] = max(longest, self._widths.get(i, 0))
-        columns, gap = self._fitted()
+        widths = [self._widths[i] for i in range(len(self._header))]
+        columns, gap = texts.fitted(self._header, widths, self.size.width - 2)
         header: Line = [("  ", "")]
         header += [(self._header[i].ljust(self._widths[i]) + gap, "dim") for i in columns]
         header[-1] = (header[-1][0].removesuffix(gap), "dim")
         return as_text([header, *(self._row(*row, columns, gap) for row in rows)])
-
-    def _fitted(self) -> tuple[Sequence[int], str]:
-        """The columns, and what stands between them, in the width there is."""
-        everything = range(len(self._header))
-        for gap in ("  ", " "):
-            if 2 + sum(self._widths[i] + len(gap) for i in everything) <= self.size.width + len(
-                gap
-            ):
-                return everything, gap
-        return [i for i in everything if self._header[i] not in texts.SPARE], " "
 
     def _row(self, number: int, cells: Line, columns: Sequence[int], gap: str) -> Line:
         # In the list that has the keys alone, or nobody would know which it is.
