@@ -30,6 +30,10 @@ FIELDS = [
            "model.conv: [1, 0] does not fit. Write a lis", 5),
     single("unknown key", "train: {batch_sise: 3}",
            "train.batch_sise: unknown name. Did you mean batch_size?"),
+    single("another's name of a field", "train: {wd: 1}",
+           "train.wd: unknown name. Did you mean weight_decay?"),
+    single("another's name in another section", "model: {bs: 3}",
+           "model.bs: unknown name. Did you mean train.batch_size?"),
     single("key of another section", "model: {batch_size: 3}",
            "model.batch_size: belongs to the section train. Move it there."),
     single("seed in a section", "train: {seed: 3}",
@@ -115,11 +119,14 @@ YAML = [
     Bad("list as a name", "? [a]\n: 1", "bad.yaml:1: a name must be a plain word"),
     Bad("duplicate key", "data: {name: digits}\ntrain:\n  lr: 0.1\n  epochs: 2\n  lr: 0.2\n",
         "bad.yaml:5: 'lr' is written twice; it stands on line 3 too. Delete one."),
+    Bad("duplicate key on one line", "data: {name: digits}\ntrain: {lr: 0.1, lr: 0.2}\n",
+        "bad.yaml:2: 'lr' is written twice on line 2. Delete one."),
 ]  # fmt: skip
 
 OPTIONS = [
     option("-S without value", "momentum", "no value. Write -S KEY=VALUE, such as -S lr=0.01."),
     option("-S start of a name", "act=relu", "unknown name 'act'. Did you mean activation?"),
+    option("-S another's name", "learning_rate=1", "unknown name 'learning_rate'. Did you mean lr"),
     option("-S unlike any name", "foo=1", "unknown name 'foo'. Write lr, epochs, batch_size, "),
     option(
         "-S unlike any of a section",

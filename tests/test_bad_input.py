@@ -8,6 +8,8 @@ import pytest
 
 from cnnsearch import cli
 from cnnsearch.config import load, placed
+from cnnsearch.config.fields import OWNER, SECTIONS
+from cnnsearch.config.synonyms import SYNONYMS
 from cnnsearch.errors import InputError
 from tests.bad_files import ALL
 from tests.bad_spaces import GRID, HEAD, Bad
@@ -72,6 +74,24 @@ def test_all_mistakes_at_once_in_the_order_of_the_file(folder: Path) -> None:
         ["bad.yaml:5:", "train.epochs:"],
         ["-S", "seed=x:"],
     ]
+
+
+def test_a_long_list_of_names_is_told_once(folder: Path) -> None:
+    (folder / "bad.yaml").write_text("yyyy: 1\nzzzz: 2\ndata: {name: digits}\nwwww: 3\n")
+    with pytest.raises(InputError) as error:
+        load("bad.yaml")
+    first, *others = str(error.value).splitlines()
+    assert first.startswith("bad.yaml:1: yyyy: unknown name. Write study, seed, ")
+    assert others == [
+        "bad.yaml:2: zzzz: unknown name. See above.",
+        "bad.yaml:4: wwww: unknown name. See above.",
+    ]
+
+
+def test_names_of_other_tools_are_fields_and_not_ours() -> None:
+    assert set(SYNONYMS.values()) <= OWNER.keys()
+    assert not SYNONYMS.keys() & {*OWNER, *SECTIONS}
+    assert all(name == name.lower() for name in SYNONYMS)
 
 
 NUMBER = "does not fit. Write a number above 0."
@@ -263,4 +283,6 @@ def test_late_mistakes_get_their_line(folder: Path) -> None:
         "a.yaml:1: data.limit: no",
         "other: no",
     ]
+    (folder / "b.yaml").write_text("data: {name: digits}\nspace:\n  lr: [1]\n")
+    assert placed("b.yaml", [], "space.lr: no") == "b.yaml:3: space.lr: no"
     assert placed("a.yaml", ["limit=3"], "data.limit: no") == "-S limit=3: data.limit: no"

@@ -109,7 +109,8 @@ def test_nothing_there_and_nothing_reachable(
     assert f"{row.name} is not in {root} (looked for " in text
     wanted = [path for archive in fetch.archives(dataset) for path in archive.missing(root)]
     assert set(row.files) <= set(wanted)
-    assert f"(looked for {', '.join(wanted)}) and the download failed" in text
+    more = f" and {len(wanted) - 1} more" if len(wanted) > 1 else ""
+    assert f"(looked for {wanted[0]}{more}) and the download failed" in text
     assert "HTTP status 404" in text
     assert "name their folder in data.root or $CNNSEARCH_DATA" in text
     assert list(root.iterdir()) == []

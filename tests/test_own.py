@@ -291,7 +291,8 @@ class TestNetworks:
         ("model", "told"),
         [
             ("{module: gone.py:MyNet}", "gone.py: No such file or directory. A path is taken"),
-            ("{module: net.py:Net}", "net.py:Net: the file defines no Net. It has"),
+            ("{module: gone.py:MyNet}", ".yaml:3: model.module: gone.py:MyNet: /"),
+            ("{module: net.py:Net}", ": model.module: net.py:Net: the file defines no Net. It has"),
             ("{module: net.py}", "Write FILE.py:NAME, such as net.py:MyNet."),
             ("{module: net.py:bad}", "net.py:bad: RuntimeError: not today"),
             ("{module: net.py:wide}", "net.py:wide: gives [2, 11] for 2 images, not [2, 10]."),
@@ -436,9 +437,20 @@ class TestActivationsAndInits:
             ("{activation: others.py:Slope}", "has values of its own and no reset_parameters"),
             ("{activation: others.py:Gone}", "the file defines no Gone"),
             ("{activation: swisch}", "unknown activation 'swisch'"),
-            ("{init: gone.py:tiny}", "No such file or directory"),
+            ("{init: gone.py:tiny}", ".yaml:3: model.init: gone.py:tiny: /"),
         ],
     )
     def test_mistakes(self, model: str, told: str, tmp_path: Path, capsys: Capture) -> None:
         assert cli.run(["run", str(write(tmp_path, model)), "-j", "0"]) == 2
         assert told in capsys.readouterr().err
+
+    def test_all_files_that_are_missing_are_told(self, tmp_path: Path, capsys: Capture) -> None:
+        space = "  lr: [0.05]\n  activation: [relu, 'a.py:A', 'b.py:B']\n"
+        file = write(tmp_path, "{init: gone.py:tiny}", space)
+        assert cli.run(["check", str(file)]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        starts = ["space.activation: a.py:A: /", "space.activation: b.py:B: /", "model.init: gone"]
+        assert len(lines) == len(starts)
+        for line, start in zip(lines, starts, strict=True):
+            assert line.startswith(f"{file}:")
+            assert start in line

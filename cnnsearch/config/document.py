@@ -216,6 +216,8 @@ class _Reader:
             if key in found:
                 before = found[key].place.line
                 where = f"; it stands on line {before} too" if before else ""
+                if before and before == place.line:
+                    where = f" on line {before}"
                 raise Mistake(place, "", f"{shown(key)} is written twice{where}. Delete one.")
             # The name's line, not the value's: it is the one line that both have.
             found[key] = Item(self._item(self._next(), depth + 1).value, place)

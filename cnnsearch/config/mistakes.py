@@ -9,11 +9,14 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
+from cnnsearch.config.synonyms import SYNONYMS
 from cnnsearch.errors import InputError
 
 _SHOWN = 60  # characters of a value that a message repeats
 _LINES = 100  # mistakes that are printed
 _MOST = 1_000  # mistakes that are looked for: 5,000 with their hints took more than a second
+_REMEDY = " Write "  # begins a list of names, see `suggestion`
+_LONG = 60  # characters of such a list; a longer one is not repeated from line to line
 _NAMES = 260  # characters of a list of names: all that can be searched
 
 
@@ -86,11 +89,25 @@ class Mistakes:
 def report(file: str, mistakes: Sequence[Mistake]) -> str:
     """One line per mistake, in the order of the file, the command line's last."""
     ordered = sorted(mistakes, key=lambda m: (m.place.option != "", m.place.line))
-    lines = list(dict.fromkeys(line(file, m.place, m.path, m.text) for m in ordered))
+    told = list(dict.fromkeys((m.place, m.path, m.text) for m in ordered))
+    texts = _lists_once([text for _, _, text in told])
+    lines = [line(file, *what[:2], text) for what, text in zip(told, texts, strict=True)]
     if len(lines) > _LINES:
         at_least = "at least " if len(mistakes) >= _MOST else ""
         lines[_LINES:] = [f"{cleaned(file)}: {at_least}{len(lines) - _LINES} more mistakes."]
     return "\n".join(lines)
+
+
+def _lists_once(texts: Sequence[str]) -> list[str]:
+    """The texts, with a long list of what to write in the first of them only."""
+    seen: set[str] = set()
+    found = []
+    for text in texts:
+        begin, _, names = text.partition(_REMEDY)
+        found.append(f"{begin} See above." if names in seen else text)
+        if len(names) > _LONG:
+            seen.add(names)
+    return found
 
 
 def line(file: str, place: Place, path: str, text: str) -> str:
@@ -166,13 +183,15 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The name that was probably meant: one that begins with `name`, or looks alike."""
+    """The name that was probably meant: a synonym, one that begins with `name`, or looks alike."""
     # A long name has no near neighbour, and difflib takes its time to say so.
     return _nearest(name.lower(), tuple(known)) if len(name) <= _SHOWN else None
 
 
 @lru_cache
 def _nearest(written: str, known: tuple[str, ...]) -> str | None:
+    if (meant := SYNONYMS.get(written)) in known:
+        return meant
     # Asked more than once of one name, 0.1 to 0.3 ms each time, and a file may hold thousands.
     begun = [word for word in known if len(written) > 1 and word.startswith(written)]
     near = sorted(begun, key=len) or get_close_matches(written, known, 1, 0.6)

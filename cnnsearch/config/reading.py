@@ -311,7 +311,7 @@ def placed(path: str | Path, sets: Sequence[str], message: str) -> str:
 def _placed_line(root: Item, file: str, line: str) -> str:
     name = line.partition(":")[0]
     section, _, field = name.rpartition(".")
-    if name not in _TOP and OWNER.get(field) != section:
+    if name not in _TOP and OWNER.get(field) != section and section != "space":
         return line
     item = root.value.get(section or field)
     if section and item is not None and isinstance(item.value, dict):

@@ -210,9 +210,11 @@ def _download(archive: Archive, file: Path, target: Target, say: Say) -> None:
             return
         reasons.append(f"{url}: checksum {got} instead of {archive.md5}")
     failures = " ".join("; ".join(reasons).split())
+    first, *others = target.missing()
+    more = f" and {len(others)} more" if others else ""
     raise DataError(
-        f"data.root: {target.name} is not in {target.root} (looked for"
-        f" {', '.join(target.missing())}) and the download failed ({failures})."
+        f"data.root: {target.name} is not in {target.root} (looked for {first}{more})"
+        f" and the download failed ({failures})."
         " Put the files there, or name their folder in data.root or $CNNSEARCH_DATA."
     )
 

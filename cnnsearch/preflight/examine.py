@@ -8,11 +8,12 @@ from itertools import chain, islice
 
 import torch
 
-from cnnsearch import data, model, runner
+from cnnsearch import data, model, own, runner
 from cnnsearch.config import Config, fitting, placed, structures
 from cnnsearch.config.sections import Model
 from cnnsearch.errors import InputError
 from cnnsearch.render.text import value_text
+from cnnsearch.space import Choice
 
 # Of impossible networks so many are told.
 _MOST_TOLD = 20
@@ -46,6 +47,7 @@ def examine(
 
 def _examine(config: Config, say: Callable[[str], None]) -> Preflight:
     device = runner.resolve_device(config.device)
+    _check_files(config)
     images = data.load(config.data, say)
     data.check_split(images, config.data)
     classes = len(images.classes)
@@ -61,6 +63,30 @@ def _examine(config: Config, say: Callable[[str], None]) -> Preflight:
     return Preflight(device, images)
 
 
+def _check_files(config: Config) -> None:
+    """Refuse files of the user's own that cannot be read.
+
+    Raises:
+        InputError: with one line for each name.
+    """
+    space = config.space or {}
+    named: dict[str, Sequence[object]] = {"data.name": [config.data.name]}
+    for field in ("module", "activation", "init"):
+        if field not in space:
+            named[f"model.{field}"] = [getattr(config.model, field)]
+        elif isinstance(parameter := space[field], Choice):
+            named[f"space.{field}"] = parameter.choices
+    told = []
+    for place, names in named.items():
+        for name in names:
+            try:
+                own.digests([name] if isinstance(name, str) else [])
+            except InputError as error:
+                told.append(f"{place}: {error}")
+    if told:
+        raise InputError("\n".join(told))
+
+
 def _check_own(config: Config) -> None:
     """Refuse what is searched and a network of the user's own does not take.
 
@@ -73,7 +99,11 @@ def _check_own(config: Config) -> None:
         modules = [section.module for section in structures(config)]
     for module in dict.fromkeys(name for name in modules if name is not None):
         section = config.model.model_copy(update={"module": module})
-        taken = [*model.own.taken(section), "module", "init"]
+        try:
+            taken = [*model.own.taken(section), "module", "init"]
+        except InputError as error:
+            place = "space.module" if "module" in space else "model.module"
+            raise InputError(f"{place}: {error}") from error
         for name in space:
             if name in Model.model_fields and name not in taken:
                 raise InputError(
