@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnsearch import cli
+from cnnsearch import catalog, cli
 from tests.studies import write_study
 
 HEAVY = (
@@ -168,6 +168,12 @@ def test_a_wrong_command_line_is_one_line(
 def test_a_wrong_choice_names_what_was_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["choices", "foo"]) == 2
     assert capsys.readouterr().err.startswith("cnnsearch choices: [KIND]: 'foo' is not one of ")
+
+
+def test_the_help_of_choices_names_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["choices", "--help"]) == 0
+    listed = capsys.readouterr().out.partition("KIND is one of them: ")[2].partition(".")[0]
+    assert sorted(listed.replace(",", " ").split()) == sorted(catalog.TABLES)
 
 
 @pytest.mark.parametrize("columns", [40, 80])

@@ -221,8 +221,10 @@ class TestFiles:
         assert call("mixed", "-k", "map", "-k", "progress").err == "Wrote mixed-map-progress.png.\n"
         assert call("mixed", "-x", "lr").err == "Wrote mixed-param.png.\n"
         assert call("mixed", "-x", "lr", "-y", "conv").err == "Wrote mixed-map.png.\n"
-        assert call("mixed", "top:3").err == "Wrote mixed-curves.png.\n"
-        assert len(list(Path().iterdir())) == 5
+        assert call("mixed", "-k", "curves").err == "Wrote mixed-curves.png.\n"
+        assert call("mixed", "top:3").err == "Wrote mixed-trials-curves.png.\n"
+        assert call("mixed/1").err.startswith("mixed-trials-curves.png: exists.")
+        assert len(list(Path().iterdir())) == 6
 
     @pytest.mark.parametrize("study", ["lost", "one", "trained"])
     def test_small_studies(self, call: Call, study: str) -> None:
@@ -401,6 +403,7 @@ BAD: Sequence[tuple[tuple[str, ...], str]] = [
     (("mixed", "-o", "a"), "-o a: has no ending. Write .png, .svg or .pdf."),
     (("mixed", "-o", "no/a.png"), "no/a.png: no folder no."),
     (("mixed", "-x", "lrr"), "-x lrr: no such name. Did you mean lr?"),
+    (("mixed", "-x", "learning_rate"), "-x learning_rate: no such name. Did you mean lr?"),
     (("mixed", "-k", "map", "-y", "val_loss"), "-y val_loss: no such name. Write one of: lr, "),
     (("mixed", "-k", "curves", "-x", "lr"), "-x lr: curves takes no -x. Write -k param or -k map."),
     (("mixed", "-k", "map", "--color", "lr"), "--color lr: map takes no --color."),

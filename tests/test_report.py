@@ -435,6 +435,8 @@ def test_the_file_has_the_studys_name_and_is_not_lost(
     [
         (("nope",), "no study 'nope'"),
         (("digits", "-o", "nowhere/x.html"), "no folder nowhere"),
+        (("digits", "-o", "x.txt"), "-o x.txt: ends in .txt. Write .html."),
+        (("digits", "-o", "x", "--force"), "-o x: has no ending. Write .html."),
         (("digits", "-o", "."), "Write a file name, such as ./report.html"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +36,7 @@ from cnnsearch.preflight.smoke import Cost, _like_a_real_one
 from cnnsearch.preflight.untrained import Penalty, look, penalty
 from cnnsearch.process import settle
 from cnnsearch.records import Params, State, Trial
-from cnnsearch.render.smoke import penalty_lines, time_lines
+from cnnsearch.render.smoke import penalty_lines, print_smoke, time_lines
 from cnnsearch.space import Choice, Condition, Range, Space
 from cnnsearch.study import attributes
 from tests.builders import digits_config
@@ -362,6 +363,24 @@ class TestCheck:
         problems = {p["problem"]: p["where"] for p in found["smoke"]["problems"]}
         assert problems["symmetric"] == problems["not-learned"] == "init zeros"
         assert "wrong-penalty" not in problems
+
+    def test_80_columns_hold_the_findings_in_whole_words(
+        self, found: Any, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+    ) -> None:
+        wide = {"init": "normal:0.01", "activation": "leaky_relu", "batchnorm": False}
+        many = {
+            "combinations": [one | {"params": wide} for one in found["smoke"]["combinations"]],
+            "combinations_total": 60,
+        }
+        monkeypatch.setattr("cnnsearch.render.output.is_terminal", lambda: True)
+        monkeypatch.setenv("COLUMNS", "80")
+        print_smoke(many)
+        told = capsys.readouterr().out.partition("\n\n")[2]
+        lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in told.splitlines()]
+        assert max(map(len, lines)) <= 80
+        assert "a sample of 60 that holds every choice" in " ".join(map(str.strip, lines))
+        assert any(line.rstrip().endswith("20 images  findings") for line in lines), told
+        assert "symmetric" in told
 
     def test_json_has_the_layers_and_the_penalty(self, found: Any) -> None:
         zeros, he = found["smoke"]["combinations"]

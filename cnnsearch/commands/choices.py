@@ -17,8 +17,8 @@ from cnnsearch.rows import InitScheme, Row
 def command(kind: str | None, as_json: bool) -> None:
     """List the names that a config may choose from.
 
-    KIND is one of them: activation, init, dataset, preprocess, optimizer, schedule, sampler,
-    pruner.
+    KIND is one of them: activation, init, dataset, preprocess, optimizer, schedule, precision,
+    sampler, pruner.
 
     An activation, an init scheme or a data set may also be one of your own, FILE.py:NAME, and
     model.module a network: see "Networks and data of your own" in the README.

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +62,9 @@ _INSTEAD = {"importance": "importance {0}", "layers": "show {0} best --layers"}
     metavar="NAME",
     help="Of curves and param: state, or a hyperparameter; of curves also trial.",
 )
-@output_option("FILE.png, FILE.svg or FILE.pdf. [default: STUDY-KIND.png]")
+@output_option(
+    "FILE.png, FILE.svg or FILE.pdf. [default: STUDY-KIND.png; with TRIAL STUDY-trials-KIND.png]"
+)
 @force_option
 @click.option(
     "--show", is_flag=True, help="Open it; as text in the terminal where there is no display."
@@ -122,7 +123,8 @@ def command(
         _draw_text(pictured, drawn, asked)
     if path is None and not as_text:
         kind = "-".join(chosen) if chosen != OVERVIEW else "overview"
-        path = Path(f"{pictured.study}-{kind}.png")
+        what = "" if _whole(references) else "trials-"
+        path = Path(f"{pictured.study}-{what}{kind}.png")
     if path is not None:
         _write(pictured, chosen, asked, path, force)
         if show and not as_text and click.launch(str(path.resolve())) != 0:
@@ -136,8 +138,12 @@ def _kinds(
         return tuple(dict.fromkeys(kinds))
     if x is not None:
         return ("param",) if y is None else ("map",)
-    alone = len(references) == 1 and "/" not in references[0]
-    return OVERVIEW if alone and y is None else ("curves",)
+    return OVERVIEW if _whole(references) and y is None else ("curves",)
+
+
+def _whole(references: Sequence[str]) -> bool:
+    """Whether a study is drawn, and not some trials of it."""
+    return len(references) == 1 and "/" not in references[0]
 
 
 def _check_options(kinds: Sequence[str], given: Mapping[str, str | None]) -> None:
@@ -247,10 +253,12 @@ def _check_names(pictured: Pictured, kinds: Sequence[str], asked: Asked) -> None
 
 
 def _known(option: str, name: str | None, names: Sequence[str]) -> None:
+    from cnnsearch.config.mistakes import nearest
+
     if name is None or name in names:
         return
-    near = get_close_matches(name, names, 1)
-    hint = f"Did you mean {near[0]}?" if near else f"Write one of: {', '.join(names)}."
+    near = nearest(name, names)
+    hint = f"Did you mean {near}?" if near else f"Write one of: {', '.join(names)}."
     raise InputError(f"{option} {name}: no such name. {hint}")
 
 

@@ -51,6 +51,7 @@ def command(studies: tuple[str, ...], target: str | None, force: bool, storage: 
     plotly = _plotly()
     names = _names(storage, studies)
     path = Path(target or f"{names[0] if len(names) == 1 else _family(studies)}.html")
+    _check_ending(path)
     check_target(path, "report.html", force)
     from cnnsearch.report.material import material
     from cnnsearch.report.page import page
@@ -61,6 +62,14 @@ def command(studies: tuple[str, ...], target: str | None, force: bool, storage: 
     write_whole(path, text)
     size = len(text.encode()) / 1e6
     say(f"Wrote {path} ({size:.1f} MB). Open it in a browser: {path.resolve().as_uri()}")
+
+
+def _check_ending(path: Path) -> None:
+    """Refuse a file that a browser would show as text; a pipe may have any name."""
+    if path.suffix.lower() in (".html", ".htm") or (path.exists() and not path.is_file()):
+        return
+    ends = f"ends in {path.suffix}" if path.suffix else "has no ending"
+    raise InputError(f"-o {path}: {ends}. Write .html.")
 
 
 def _family(prefixes: Sequence[str]) -> str:

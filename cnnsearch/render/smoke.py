@@ -26,7 +26,7 @@ def print_smoke(found: Mapping[str, Any]) -> None:
     output.write("untrained networks, layer by layer")
     print_table(_layers(tried))
     output.write("")
-    output.write(_headline(found))
+    output.write_lines([[(_headline(found), "")]], wrap=True)
     print_table(_combinations(tried))
     output.write("")
 
@@ -116,7 +116,7 @@ def _combinations(tried: Sequence[Mapping[str, Any]]) -> Table:
         Column("dead", _share, right=True, spare=True),
         Column("saturated", _share, right=True, spare=True),
         Column("20 images", lambda v: f"{v[0]:.2f}", right=True, style=_learned_style),
-        Column("at lr", number, right=True),
+        Column("at lr", number, right=True, spare=True),
         Column("findings", style=lambda text: "yellow" if text != MISSING else ""),
     )
     return Table(columns, rows)
