@@ -43,7 +43,6 @@ def test_the_commands_in_their_order(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
-    (tmp_path / "digits.yaml").symlink_to(ROOT / "configs" / "digits.yaml")
     assert len(COMMANDS) > 15
     for command in COMMANDS:
         words = shortened(command)
