@@ -30,7 +30,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_study(path / "cnnsearch.db")
     write_study(path / "cnnsearch.db", "mnist", (complete(0.5, point(0.1)),))
     (path / "configs").mkdir()
-    for name in ("digits.yaml", "data.txt", "configs/mnist.yml"):
+    for name in (
+        "digits.yaml",
+        "data.txt",
+        "configs/mnist.yml",
+        ".hidden.db",
+        "cnnsearch.db-journal",
+    ):
         (path / name).touch()
     program = path / "bin" / "cnnsearch"
     program.parent.mkdir()
@@ -82,6 +88,9 @@ TRIALS = ["best", "last", "0", "1", "2", "3", "4", "5", "6"]
         ("cnnsearch rm ", ["digits", "mnist"]),
         ("cnnsearch run ", ["digits.yaml"]),
         ("cnnsearch run configs/", ["configs/mnist.yml"]),
+        ("cnnsearch list --storage ", ["cnnsearch.db", "data.txt", "digits.yaml"]),
+        ("cnnsearch list --storage bin/", ["bin/cnnsearch"]),
+        ("cnnsearch list --storage .", [".hidden.db"]),
         ("cnnsearch diff digits.yaml ", ["digits.yaml", "digits", "mnist"]),
         ("cnnsearch export digits best --mod", ["--model"]),
         ("cnnsearch importance mnist --target ", ["value", "diverged", "seconds"]),
@@ -168,6 +177,7 @@ def test_it_is_light(folder: Path) -> None:
         (["cnnsearch", "show", "digits", "b"], ["best"]),
         (["cnnsearch", "run", ""], ["digits.yaml"]),
         (["cnnsearch", "run", "conf"], []),  # readline then completes folders
+        (["cnnsearch", "list", "--storage", "c"], ["cnnsearch.db"]),
     ],
 )
 def test_in_bash(words: list[str], found: list[str], folder: Path) -> None:
@@ -188,7 +198,7 @@ def test_in_bash(words: list[str], found: list[str], folder: Path) -> None:
     )  # fmt: skip
     assert done.stdout.split() == found
     assert "_cnnsearch_completion cnnsearch" in done.stderr
-    assert ("asked for dirnames" in done.stderr) == (words[1] == "run")
+    assert ("asked for dirnames" in done.stderr) == (words[1] in ("run", "list"))
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -18,6 +18,7 @@ Items = list[CompletionItem]
 _PATIENCE_S = 2.0
 _TRIALS = ("best", "last")
 _CONFIGS = (".yaml", ".yml")
+_BESIDE = (".lock", "-journal")
 
 
 def studies(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:  # noqa: ARG001
@@ -39,9 +40,12 @@ def references(context: click.Context, parameter: click.Parameter, incomplete: s
 
 def configs(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:  # noqa: ARG001
     """Config files, and folders, which the shell completes itself."""
-    found = _asked(lambda: _configs(incomplete))
-    # First: bash forgets all that stands before it.
-    return [CompletionItem(incomplete, type="dir"), *_beginning(incomplete, found)]
+    return _files(incomplete, lambda name: name.endswith(_CONFIGS))
+
+
+def storages(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:  # noqa: ARG001
+    """Files, without those that stand beside a database, and folders."""
+    return _files(incomplete, lambda name: not name.endswith(_BESIDE))
 
 
 def configs_or_references(
@@ -116,12 +120,21 @@ def _references(context: click.Context, parameter: click.Parameter, incomplete: 
     return _trials(context, named[0]) if named else _names(context)
 
 
-def _configs(incomplete: str) -> list[str]:
+def _files(incomplete: str, meant: Callable[[str], bool]) -> Items:
+    """The files whose names are meant, and folders, which the shell completes itself."""
+    found = _asked(lambda: _named(incomplete, meant))
+    # First: bash forgets all that stands before it.
+    return [CompletionItem(incomplete, type="dir"), *_beginning(incomplete, found)]
+
+
+def _named(incomplete: str, meant: Callable[[str], bool]) -> list[str]:
     """In the folder that the word names so far, as the word would go on."""
-    folder, slash, _ = incomplete.rpartition("/")
+    folder, slash, begun = incomplete.rpartition("/")
     names = sorted(
         entry.name
         for entry in os.scandir(Path(folder + slash or ".").expanduser())
-        if entry.name.endswith(_CONFIGS) and entry.is_file()
+        if meant(entry.name)
+        and (begun.startswith(".") or not entry.name.startswith("."))
+        and entry.is_file()
     )
     return [f"{folder}{slash}{name}" for name in names]

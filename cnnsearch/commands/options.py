@@ -10,7 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from cnnsearch.commands.completing import files
+from cnnsearch.commands.completing import files, storages
 from cnnsearch.errors import InputError
 
 _PASSWORD = re.compile(r"^[\w+]+://[^/?@]*:[^@]*@|[?&]\w*password=", re.ASCII)
@@ -47,7 +47,7 @@ def given_storage() -> list[str]:
 storage_option = click.option(
     "--storage",
     callback=_without_password,
-    shell_complete=files,
+    shell_complete=storages,
     envvar="CNNSEARCH_STORAGE",
     default="cnnsearch.db",
     show_default=True,
