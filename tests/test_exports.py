@@ -18,6 +18,7 @@ import pytest
 import sqlalchemy
 
 from cnnsearch import ending
+from cnnsearch.errors import CnnsearchError
 from cnnsearch.exports.mlflow import connected
 from cnnsearch.exports.told import METRICS
 from cnnsearch.records import Diagnosis, Finding, Outcome, Start, State, Trial
@@ -26,6 +27,7 @@ from cnnsearch.study import read
 from cnnsearch.study.store import Study
 from tests.builders import digits_config
 from tests.studies import SEVEN, SPACE, complete, point, write_study
+from tests.unprivileged import unprivileged
 from tests.verbs import call, cut
 
 __all__ = ["call"]  # a fixture
@@ -405,6 +407,35 @@ class TestMlflow:
         assert (found.code, found.out) == (1, "")
         assert len(found.err.splitlines()) == 1
         assert "'theirs'" in found.err
+
+    def test_a_folder_that_may_not_be_written(self, storage: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "closed"
+        folder.mkdir(0o555)
+        words = ("export", "digits", "--storage", str(storage), "--mlflow")
+        for uri in ("sqlite:///ml.db", f"sqlite:///{folder}/new/ml.db"):
+            done = unprivileged(folder, *words, uri)
+            assert (done.returncode, done.stdout) == (2, "")
+            assert done.stderr == (
+                f"--mlflow {uri}: {folder} cannot be written. Make that folder writable, or write "
+                "another path, as sqlite:////DIR/mlflow.db.\n"
+            )
+
+    def test_what_sqlalchemy_says(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The reason alone, without its class, its statement and an address."""
+        monkeypatch.setattr("mlflow.MlflowClient", lambda tracking_uri: tracking_uri)
+        engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/absent/ml.db")
+        with pytest.raises(CnnsearchError) as caught, connected(f"sqlite:///{tmp_path}/ml.db"):
+            engine.connect()
+        assert str(caught.value).endswith("ml.db: unable to open database file")
+
+    def test_no_database(self, call: Any, tmp_path: Path) -> None:
+        (tmp_path / "notes.txt").write_text("no database at all")
+        uri = f"sqlite:///{tmp_path}/notes.txt"
+        found = call("export", "digits", "--mlflow", uri)
+        assert (found.code, found.out) == (2, "")
+        assert found.err == (
+            f"--mlflow {uri}: is no database. Write another, as sqlite:///mlflow.db.\n"
+        )
 
     @pytest.mark.parametrize("folder", ["mlruns", "file:///tmp/mlruns"])
     def test_folders(self, call: Any, folder: str) -> None:

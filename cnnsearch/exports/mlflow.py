@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import re
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,10 @@ _STATUS = {
     State.KILLED: "KILLED",
 }
 _AT_ONCE = 1000  # metrics of a request, by MLflow's limit
+# Which class of whose an error is, the statement, and where more is told of it.
+_SQLALCHEMY = re.compile(
+    r"\(\w+(\.\w+)+\) |\[SQL: .*|\(Background on this error at: \S+\)", re.ASCII | re.DOTALL
+)
 _USER = re.compile(r"(?<=://)\S*@|(?<=password=)[^&\s]*")
 # MLflow tells its makers of each use, tries for minutes to reach a server, and prints two lines of
 # addresses for each run that ends.
@@ -81,7 +86,7 @@ def connected(uri: str) -> Iterator[MlflowClient]:
     # Of a database also SQLAlchemy's, of its driver and tables, and of the folder of its file.
     except (MlflowException, SQLAlchemyError, CommandError, ImportError, OSError) as error:
         said = " ".join(str(error).replace(uri, shown(uri)).split())
-        said = _USER.sub("", said)
+        said = _USER.sub("", _SQLALCHEMY.sub("", said)).strip()
         raise CnnsearchError(f"--mlflow {shown(uri)}: {said[:300]}") from None
 
 
@@ -106,7 +111,8 @@ def _check_database(uri: str) -> None:
     """Refuse a database of studies: MLflow would make tables in it before it fails.
 
     Raises:
-        InputError: Optuna's tables are there.
+        InputError: Optuna's tables are there, or it is a file of another kind, or may not be
+            written.
     """
     import sqlalchemy
     from mlflow.store.db.db_types import DATABASE_ENGINES
@@ -114,17 +120,40 @@ def _check_database(uri: str) -> None:
     if re.split(r"[+:]", uri)[0] not in DATABASE_ENGINES:
         return
     url = sqlalchemy.make_url(uri)
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        return  # MLflow makes it, and its folder
+    if url.get_backend_name() == "sqlite" and url.database:
+        path = Path(url.database)
+        _check_writable(uri, path)
+        if not path.is_file():
+            return  # MLflow makes it, and its folder
     engine = sqlalchemy.create_engine(url)
     try:
         if not sqlalchemy.inspect(engine).has_table("studies"):
             return
+        wrong = "holds studies"
+    except sqlalchemy.exc.DatabaseError as error:
+        if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_NOTADB:
+            raise
+        wrong = "is no database"
     finally:
         engine.dispose()
-    raise InputError(
-        f"--mlflow {shown(uri)}: holds studies. Write another, as sqlite:///mlflow.db."
-    )
+    raise InputError(f"--mlflow {shown(uri)}: {wrong}. Write another, as sqlite:///mlflow.db.")
+
+
+def _check_writable(uri: str, path: Path) -> None:
+    """Refuse a file that cannot be made or written, of which MLflow would tell in many words.
+
+    Raises:
+        InputError: with what to do.
+    """
+    folder = path.absolute().parent
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent  # which MLflow makes
+    for place, what in ((folder, "that folder"), (path, "it")):
+        if os.path.lexists(place) and not os.access(place, os.W_OK):
+            raise InputError(
+                f"--mlflow {shown(uri)}: {place} cannot be written. Make {what} writable, or write "
+                "another path, as sqlite:////DIR/mlflow.db."
+            )
 
 
 def write(
