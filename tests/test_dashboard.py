@@ -188,7 +188,7 @@ def test_without_a_port_another_is_found(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_nothing_to_show(tmp_path: Path, capsys: Capture) -> None:
     assert cli.run(["dashboard", "--storage", str(tmp_path / "a.db")]) == 2
-    assert "Start one: cnnsearch run FILE" in capsys.readouterr().err
+    assert "to start one: cnnsearch run FILE" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

@@ -91,6 +91,18 @@ def test_a_storage_that_cannot_be_reached(capsys: Capture, monkeypatch: pytest.M
     assert found["disk, here"]["well"]
 
 
+def test_a_file_that_is_no_database(capsys: Capture) -> None:
+    """It is told once, with what to do."""
+    Path("notes.txt").write_text("no database at all")
+    code, found = page(capsys, "--storage", "notes.txt")
+    assert code == 1
+    assert found["storage"]["text"].endswith(
+        "notes.txt is no database. Write another file, such as --storage cnnsearch.db."
+    )
+    assert [part for part, line in found.items() if not line["well"]] == ["storage"]
+    assert found["leftovers"]["text"] == "not known, as the storage cannot be read"
+
+
 def test_little_room(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "_LITTLE_GB", 1e9)
     code, found = page(capsys)

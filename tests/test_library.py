@@ -101,7 +101,7 @@ def test_mistakes(tmp_path: Path) -> None:
     single = load_config({"study": "one", "data": {"name": "digits"}})
     with pytest.raises(InputError, match="has no space"):
         run_search(single)
-    with pytest.raises(InputError, match="no studies in"):
+    with pytest.raises(InputError, match="there is no"):
         read_study("digits")
     assert not Path("cnnsearch.db").exists()
 

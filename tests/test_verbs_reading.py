@@ -55,10 +55,20 @@ def test_list_studies_as_json(call: Any) -> None:
 def test_no_database(call: Any, tmp_path: Path) -> None:
     path = tmp_path / "none.db"
     found = call("list", "--storage", str(path))
-    assert found == Found(0, "", f"No studies in {path}. Start one: cnnsearch run FILE\n")
+    assert found == Found(
+        0,
+        "",
+        f"No studies: there is no {path}. Go to the folder where run was called, or give --storage "
+        "FILE; to start one: cnnsearch run FILE\n",
+    )
     assert call("list", "--json", "--storage", str(path)).out == "[]\n"
-    assert call("show", "digits", "1", "--storage", str(path)).code == 2
+    shown = call("show", "digits", "1", "--storage", str(path))
+    assert shown.code == 2
+    assert shown.err.startswith(f"study 'digits': there is no {path}. Go to the folder where")
     assert not path.exists()
+    path.touch()
+    found = call("list", "--storage", str(path))
+    assert found == Found(0, "", f"No studies in {path}. Start one: cnnsearch run FILE\n")
 
 
 def test_list_trials_best_first_with_reasons(call: Any) -> None:

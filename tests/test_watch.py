@@ -481,7 +481,7 @@ def test_which_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     path = tmp_path / "studies.db"
     storage = ["--storage", str(path)]
     assert cli.run(["watch", *storage]) == 2
-    assert capsys.readouterr().err == f"no studies in {path}. Start one: cnnsearch run FILE.\n"
+    assert capsys.readouterr().err.startswith(f"no studies: there is no {path}. Go to the folder")
     write_study(path, "second")
     write_study(path, "first")
     assert cli.run(["watch", *storage]) == 0

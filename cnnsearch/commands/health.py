@@ -174,8 +174,13 @@ def _leftovers(storage: str) -> Iterator[Line]:
     from cnnsearch.study.lock import is_held
     from cnnsearch.study.waiting import waiting_files
 
+    try:
+        names = read.study_names(storage)
+    except CnnsearchError:  # what is wrong and what to do stands at the storage
+        yield Line("leftovers", "not known, as the storage cannot be read")
+        return
     found = []
-    for name in read.study_names(storage):
+    for name in names:
         try:
             trials = ranking.last_attempts(read.trials(storage, name))
         except CnnsearchError as error:

@@ -45,9 +45,10 @@ def _print_studies(
         output.write_json([_study_object(summary, places) for summary in summaries])
         return
     if not summaries:
-        from cnnsearch.study.backends import backend
+        from cnnsearch.study.backends import backend, without_studies
 
-        say(f"No studies in {backend(storage).shown}. Start one: cnnsearch run FILE")
+        text = without_studies(backend(storage))
+        say(text[:1].upper() + text[1:])
         if form is Form.COLUMNS:
             return
     rows = summaries if form is Form.CSV else _grouped(summaries, places)

@@ -15,6 +15,16 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from cnnsearch.errors import CnnsearchError, InputError, StorageGoneError
 
+_RESTORE = "Take a copy from before, or start anew with another file."
+_WRITABLE = "Make it and its folder readable and writable, or write another path."
+_ADVICE = {
+    sqlite3.SQLITE_CANTOPEN: _WRITABLE,
+    sqlite3.SQLITE_PERM: _WRITABLE,
+    sqlite3.SQLITE_READONLY: _WRITABLE,
+    sqlite3.SQLITE_CORRUPT: _RESTORE,
+    sqlite3.SQLITE_BUSY: "Another program keeps it. Try again.",
+}
+
 
 class Lock(Protocol):
     """A right that one process has at a time, and that is free again as soon as it has died."""
@@ -46,15 +56,24 @@ class Backend(Protocol):
         """Whether it can hold anything yet.
 
         Raises:
-            InputError: it never can.
+            InputError: it never can, or may not be read.
         """
         ...
 
     def check(self) -> None:
-        """Look whether it can be created.
+        """Look whether it can be created, or written where it is there.
 
         Raises:
-            InputError: not there.
+            InputError: neither.
+        """
+        ...
+
+    def refuse_foreign(self) -> None:
+        """Look whether it is another program's, before tables are made in it.
+
+        Raises:
+            InputError: it is.
+            DBAPIError: it cannot be read.
         """
         ...
 
@@ -122,12 +141,42 @@ def backend(storage: str) -> Backend:
     )
 
 
+def without_studies(place: Backend) -> str:
+    """That there are no studies, and what to do; without a full stop.
+
+    A file that is not there is mostly that of another folder.
+    """
+    if place.exists():
+        return f"no studies in {place.shown}. Start one: cnnsearch run FILE"
+    return (
+        f"no studies: there is no {place.shown}. Go to the folder where run was called, or give "
+        "--storage FILE; to start one: cnnsearch run FILE"
+    )
+
+
+def another_file(place: Backend) -> str:
+    """A name for another file than this one."""
+    usual = "cnnsearch.db"
+    return usual if not place.shown.endswith(usual) else "studies.db"
+
+
 def failure(place: Backend, error: BaseException, advice: str = "") -> CnnsearchError:
-    """What a database says, in one line: gone, which may pass, or broken."""
+    """What a database says, in one line: gone, which may pass, or broken.
+
+    Args:
+        advice: what to do; default: what fits the reason.
+    """
     reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
     # What is not there, or no text, comes as an OperationalError of SQLite too.
-    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_NOTADB and not advice:
+        return InputError(
+            f"--storage: {place.shown} is no database. Write another file, such as "
+            f"--storage {another_file(place)}."
+        )
     broken = code == sqlite3.SQLITE_ERROR or reason.startswith("Could not decode")
+    if not advice:
+        advice = f". {_RESTORE}" if broken else _advice(code)
     passing = not broken and (
         isinstance(error, OperationalError | InterfaceError)
         or (isinstance(error, DBAPIError) and error.connection_invalidated)
@@ -136,9 +185,12 @@ def failure(place: Backend, error: BaseException, advice: str = "") -> Cnnsearch
     return kind(f"--storage: {place.shown}: {reason}{advice}")
 
 
+def _advice(code: int | None) -> str:
+    """What to do about an error of SQLite, which may be told in more detail by its upper bits."""
+    text = _ADVICE.get((code or 0) & 0xFF)
+    return f". {text}" if text else ""
+
+
 def damaged(place: Backend, error: Exception) -> CnnsearchError:
     """What is stored is not as cnnsearch writes it, in one line."""
-    return CnnsearchError(
-        f"--storage: {place.shown}: damaged: {error}. Take a copy from before, or start anew with "
-        "another file."
-    )
+    return CnnsearchError(f"--storage: {place.shown}: damaged: {error}. {_RESTORE}")

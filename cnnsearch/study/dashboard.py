@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from cnnsearch.errors import InputError, MissingExtraError
 from cnnsearch.study import read
-from cnnsearch.study.backends import backend, failure
+from cnnsearch.study.backends import backend, failure, without_studies
 
 HOST = "127.0.0.1"
 PORT = 8080
@@ -42,7 +42,7 @@ def application(storage: str) -> Application:
 
     place = backend(storage)
     if not read.study_names(storage):
-        raise InputError(f"no studies in {place.shown}. Start one: cnnsearch run FILE.")
+        raise InputError(f"{without_studies(place)}.")
     try:
         database = RDBStorage(place.url(), engine_kwargs=place.reading())
     except (DBAPIError, sqlite3.DatabaseError, OSError, RuntimeError) as error:

@@ -30,12 +30,14 @@ def open_storage(storage: str) -> RDBStorage:
     """Optuna's storage in a database, whose tables are made when absent.
 
     Raises:
-        CnnsearchError: it cannot be opened, is no database or is of another version.
+        InputError: it is no database, or another program's.
+        CnnsearchError: it cannot be opened or is of another version.
     """
     place = backend(storage)
     place.check()
     try:
         with place.exclusively():  # making the tables is no transaction
+            place.refuse_foreign()
             database = RDBStorage(place.url(), engine_kwargs=place.arguments(create=True))
     except UnicodeDecodeError as error:  # SQLite repeats what it cannot read
         raise damaged(place, error) from error

@@ -13,7 +13,7 @@ from cnnsearch.errors import InputError
 from cnnsearch.objective import DIRECTIONS, measured
 from cnnsearch.records import State, Trial
 from cnnsearch.study import attributes, read
-from cnnsearch.study.backends import backend
+from cnnsearch.study.backends import backend, without_studies
 from cnnsearch.study.lock import is_held
 
 Points = tuple[tuple[int, float], ...]
@@ -229,8 +229,7 @@ def latest(storage: str) -> str:
     with read._connection(storage) as connection:
         names = read._names(connection) if connection else []
         if not names or connection is None:
-            where = backend(storage).shown
-            raise InputError(f"no studies in {where}. Start one: cnnsearch run FILE.")
+            raise InputError(f"{without_studies(backend(storage))}.")
         rows = connection.execute(
             sqlalchemy.text(  # ids of trials grow over all studies, whatever the clocks say
                 "SELECT s.study_name, s.study_id, MAX(t.trial_id) FROM studies s"

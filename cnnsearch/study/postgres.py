@@ -78,6 +78,9 @@ class Postgres:
     def check(self) -> None:
         """See `Backend`."""
 
+    def refuse_foreign(self) -> None:
+        """See `Backend`. A server's database may hold tables of several programs."""
+
     def url(self) -> str:
         """See `Backend`. Without name and password, which Optuna would keep and take braces in."""
         return f"{DRIVER}://"

@@ -22,7 +22,7 @@ from cnnsearch.errors import CnnsearchError, InputError
 from cnnsearch.objective import DIRECTIONS
 from cnnsearch.records import EpochResult, State, StudySummary, Trial, is_study_name
 from cnnsearch.study import attributes, stored, versions
-from cnnsearch.study.backends import Backend, backend, damaged, failure
+from cnnsearch.study.backends import Backend, backend, damaged, failure, without_studies
 from cnnsearch.study.lock import is_held
 from cnnsearch.study.states import state_of
 from cnnsearch.study.stored import DamagedError
@@ -57,9 +57,11 @@ def resolve(storage: str, prefix: str) -> str:
         return max(found, key=lambda name: int(name.rpartition(".")[2]))
     if found:
         raise InputError(f"study {prefix!r} is ambiguous. Write one of: {', '.join(found)}.")
-    where = backend(storage).shown
+    place = backend(storage)
+    where = place.shown
     if not names:
-        raise InputError(f"study {prefix!r}: no studies in {where}. Start one: cnnsearch run FILE.")
+        nothing = without_studies(place).removeprefix("no studies: ")
+        raise InputError(f"study {prefix!r}: {nothing}.")
     if len(names) <= 8:
         raise InputError(f"no study {prefix!r} in {where}. Studies: {', '.join(names)}.")
     near = get_close_matches(prefix, names, 3)
@@ -180,14 +182,15 @@ def _has_tables(connection: sqlalchemy.Connection, place: Backend) -> bool:
     was cut short: the version is written last.
 
     Raises:
-        InputError: the tables are of a version that the installed Optuna does not read. It is not
-            asked itself: it would add its own tables to them first.
+        InputError: the tables are another program's, or of a version that the installed Optuna
+            does not read. It is not asked itself: it would add its own tables to them first.
     """
     version = _version(connection)
     if version not in (None, TABLES_VERSION):
         versions.check(place, str(version))
     there = set(sqlalchemy.inspect(connection).get_table_names())
     if version is None:
+        place.refuse_foreign()
         return there >= versions.TABLES
     if "studies" not in there:
         raise DamagedError("the table studies is missing")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,29 @@ import sqlalchemy
 from filelock import FileLock, Timeout
 
 from cnnsearch.errors import InputError
+from cnnsearch.study.backends import another_file
 
 # So long a writer waits for the lock of another program, and stands still meanwhile; then the
 # storage is gone for now, and results wait while trials go on.
 _PATIENCE_S = 10
+# Optuna's tables, and one column by which each is told from another program's of that name.
+_OPTUNAS = {
+    "alembic_version": "version_num",
+    "studies": "study_id",
+    "study_directions": "study_id",
+    "study_system_attributes": "study_id",
+    "study_user_attributes": "study_id",
+    "trial_heartbeats": "trial_id",
+    "trial_intermediate_values": "trial_id",
+    "trial_params": "trial_id",
+    "trial_system_attributes": "trial_id",
+    "trial_user_attributes": "trial_id",
+    "trial_values": "trial_id",
+    "trials": "trial_id",
+    "version_info": "schema_version",
+}
+# So many tables of another program are named.
+_NAMED = 3
 
 
 class Sqlite:
@@ -37,16 +58,39 @@ class Sqlite:
 
     def exists(self) -> bool:
         """See `Backend`."""
-        self._check_kind()
-        return self.path.exists()
+        self._check_place()
+        if not self.path.exists():
+            return False
+        if not os.access(self.path, os.R_OK):
+            raise self._denied("read")
+        return True
 
     def check(self) -> None:
         """See `Backend`."""
-        if not self.path.parent.is_dir():
+        if self.exists() and not os.access(self.path, os.W_OK):
+            raise self._denied("written")
+
+    def refuse_foreign(self) -> None:
+        """See `Backend`.
+
+        Optuna's tables are Optuna's, also where some are not made yet; one with Optuna's version
+        of them may hold others besides.
+        """
+        if not self.path.exists():
+            return
+        try:
+            with closing(self.connect("rw")) as connection:  # see `arguments`
+                found = _foreign(connection)
+        except sqlite3.Error as error:
+            told = sqlalchemy.exc.DBAPIError.instance("tables", None, error, sqlite3.Error)
+            raise told from error
+        if found:
+            more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
             raise InputError(
-                f"--storage: no folder {self.path.parent}. Make it, or write another path."
+                f"--storage: {self.path} holds tables of another program "
+                f"({', '.join(found[:_NAMED])}{more}). Write another file, such as "
+                f"--storage {another_file(self)}."
             )
-        self._check_kind()
 
     def url(self) -> str:
         """See `Backend`."""
@@ -90,12 +134,19 @@ class Sqlite:
 
         engine.dispose()  # connections from before the listeners
 
-    def exclusively(self) -> AbstractContextManager[object]:
+    @contextmanager
+    def exclusively(self) -> Iterator[None]:
         """See `Backend`."""
-        return FileLock(self.path.with_name(f"{self.path.name}.lock"))
+        lock = SqliteLock(self.path.with_name(f"{self.path.name}.lock"))
+        lock.acquire(-1)
+        try:
+            yield
+        finally:
+            lock.release()
 
     def lock(self, study: str) -> SqliteLock:
         """See `Backend`."""
+        self._check_place()  # what locks the file would make its folder
         return SqliteLock(self._lock_file(study))
 
     def is_held(self, study: str) -> bool:
@@ -122,12 +173,49 @@ class Sqlite:
             except sqlite3.OperationalError as error:  # as SQLAlchemy tells of a locked file
                 raise sqlalchemy.exc.OperationalError("data_version", None, error) from error
 
-    def _check_kind(self) -> None:
-        if self.path.is_dir():
-            raise InputError(f"--storage: {self.path} is a folder. Write the path of a file.")
+    def _check_place(self) -> None:
+        try:
+            if self.path.is_dir():
+                raise InputError(f"--storage: {self.path} is a folder. Write the path of a file.")
+            if not self.path.parent.is_dir():
+                raise InputError(
+                    f"--storage: no folder {self.path.parent}. Make it, or write another path."
+                )
+        except PermissionError as error:
+            raise self._denied("read") from error
+
+    def _denied(self, done: str) -> InputError:
+        able = {"read": "readable", "written": "writable"}[done]
+        return InputError(
+            f"--storage: {self.path} cannot be {done}. Make it {able}, or write another path."
+        )
 
     def _lock_file(self, study: str) -> Path:
         return self.path.with_name(f"{self.path.name}-{study}.lock")
+
+
+def _foreign(connection: sqlite3.Connection) -> list[str]:
+    """The tables of another program, by name."""
+    names = [
+        str(name)
+        for (name,) in connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+            " AND name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY name"
+        )
+    ]
+    ours = [name for name in names if _is_optunas(connection, name)]
+    if "alembic_version" in ours:  # other programs number their tables so too
+        versions = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        if any(re.match(r"v\d", str(version)) for (version,) in versions):
+            return []
+    return [name for name in names if name not in ours]
+
+
+def _is_optunas(connection: sqlite3.Connection, table: str) -> bool:
+    column = _OPTUNAS.get(table)
+    return column is not None and any(
+        found[1] == column for found in connection.execute(f"PRAGMA table_info({table})")
+    )
 
 
 class SqliteLock:
@@ -137,7 +225,7 @@ class SqliteLock:
         self._lock = FileLock(path)
 
     def acquire(self, timeout_s: float) -> bool:
-        """See `Lock`."""
+        """See `Lock`; -1: for as long as it takes."""
         try:
             self._lock.acquire(timeout=timeout_s, poll_interval=0.02)
         except Timeout:
