@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -134,6 +135,13 @@ def test_a_file_that_was_cut(capsys: Capture, tmp_path: Path) -> None:
         f"--storage: {path}: database disk image is malformed. Take a copy from before, or start "
         "anew with another file.\n"
     )
+
+
+def test_a_pipe(capsys: Capture, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """As a device: SQLite would wait for it, or make a device's mode that of a file."""
+    pipe = tmp_path_factory.mktemp("place") / "pipe"
+    os.mkfifo(pipe)
+    refused(capsys, str(pipe), f"{pipe} is no file. Write the path of one.")
 
 
 def test_no_folder(capsys: Capture, tmp_path: Path) -> None:

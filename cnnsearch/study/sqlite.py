@@ -177,6 +177,9 @@ class Sqlite:
         try:
             if self.path.is_dir():
                 raise InputError(f"--storage: {self.path} is a folder. Write the path of a file.")
+            if self.path.exists() and not self.path.is_file():
+                # SQLite would take a device for an empty database, and change its mode.
+                raise InputError(f"--storage: {self.path} is no file. Write the path of one.")
             if not self.path.parent.is_dir():
                 raise InputError(
                     f"--storage: no folder {self.path.parent}. Make it, or write another path."
