@@ -128,19 +128,38 @@ def test_steps_after_the_reported_one_are_counted(capsys: pytest.CaptureFixture[
     assert diverging.told([["digits", 3, 23, 240]], 20) == 0
 
 
+_TAKES_MEMORY = """
+import sys
+import numpy as np
+print("before", flush=True)
+sys.stdin.readline()
+images = np.memmap(sys.argv[1], np.uint8, mode="c")
+assert int(images.sum()) == 0
+block = np.ones(200_000_000, np.uint8)
+print("after", flush=True)
+sys.stdin.readline()
+"""
+
+
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="no /proc")
 def test_memory_of_a_process_is_read(tmp_path: Path) -> None:
-    import numpy as np
-
+    """Of one without torch: its share of what others have loaded too moves as those come and go."""
     kept = tmp_path / "cnnsearch" / "decoded"
     kept.mkdir(parents=True)
     (kept / "train.bin").write_bytes(bytes(8_000_000))
-    before = memory.reading(os.getpid())
-    images = np.memmap(kept / "train.bin", np.uint8, mode="c")
-    assert int(images.sum()) == 0
-    # Much, as what a process shares with others that come and go moves by some MB.
-    block = np.ones(200_000_000, np.uint8)
-    after = memory.reading(os.getpid())
-    assert len(block) == 200_000_000
+    with subprocess.Popen(
+        [sys.executable, "-c", _TAKES_MEMORY, str(kept / "train.bin")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "before\n"
+        before = memory.reading(process.pid)
+        print(file=process.stdin, flush=True)
+        assert process.stdout.readline() == "after\n"
+        after = memory.reading(process.pid)
+        print(file=process.stdin, flush=True)
     assert after.shared - before.shared == pytest.approx(8, abs=0.2)
     assert after.own - before.own == pytest.approx(200, abs=10)
