@@ -7,6 +7,7 @@ import errno
 import importlib
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -49,6 +50,7 @@ VERBS = (
 )
 # Writing fails so where a disk or a quota is full, or a device is broken.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_BY_SIGNAL = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 class _Verbs(click.Group):
@@ -105,7 +107,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit."""
     if "_CNNSEARCH_COMPLETE" in os.environ:
         group.main(prog_name="cnnsearch")  # click answers the shell that completes a command line
-    sys.exit(run(arguments))
+    code = run(arguments)
+    if code in _BY_SIGNAL:
+        # One more would find Python taking its handlers down, and be told instead of this one.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

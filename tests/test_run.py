@@ -112,6 +112,17 @@ def test_a_signal_while_workers_start_costs_no_attempt(tmp_path: Path) -> None:
     assert {t.state for t in read.trials(DATABASE, "digits")} == {State.KILLED}
 
 
+def test_a_signal_after_the_end_changes_no_exit_code() -> None:
+    """While Python takes itself down it would end the process by itself."""
+    code = (
+        "import atexit, os, signal; from cnnsearch import cli; cli.run = lambda _: 130;"
+        "told = lambda: print(signal.getsignal(2) == signal.getsignal(15) == signal.SIG_IGN);"
+        "atexit.register(told); cli.main([])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "True\n")
+
+
 def test_the_second_signal_ends_at_once(tmp_path: Path) -> None:
     """Here the orderly end waits for a database that another program has locked."""
     path = write_digits(tmp_path, train="train: {epochs: 100000, batch_size: 32}")
