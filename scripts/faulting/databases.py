@@ -136,7 +136,7 @@ def disk_full(setting: Setting, times: int) -> Found:
         with disk(folder):
             scenario = setting.scenario(PLAN, str(folder / "cnnsearch.db"))
             command = scenario.run()
-            scenario.moment(command, setting.draws)
+            scenario.moment(command, setting.draws, 0.3)  # a quick machine ends within a second
             ballast = fill(folder)
             command.told("full")
             ballast.unlink()
