@@ -10,12 +10,13 @@ import click
 from cnnsearch import __version__
 from cnnsearch.commands.completing import files, folders
 from cnnsearch.commands.export_model import to_model
-from cnnsearch.commands.exporting import is_study, to_mlflow, to_tensorboard, trials_of
+from cnnsearch.commands.exporting import to_mlflow, to_tensorboard, trials_of
 from cnnsearch.commands.files import check_place, write_target
 from cnnsearch.commands.options import force_option, output_option, storage_option
 from cnnsearch.commands.references import (
     Picked,
     config_of,
+    is_study,
     pick_one,
     references_argument,
     with_curve,

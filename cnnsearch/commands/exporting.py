@@ -10,16 +10,11 @@ from pathlib import Path
 
 from cnnsearch import ranking
 from cnnsearch.commands.options import has_password
-from cnnsearch.commands.references import pick, study
+from cnnsearch.commands.references import is_study, pick, study
 from cnnsearch.errors import CnnsearchError, InputError
 from cnnsearch.records import StudySummary, Trial
 from cnnsearch.render.talk import say
 from cnnsearch.render.text import counted
-
-
-def is_study(references: Sequence[str]) -> bool:
-    """Whether a study is named alone."""
-    return len(references) == 1 and "/" not in references[0]
 
 
 def trials_of(

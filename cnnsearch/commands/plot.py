@@ -17,7 +17,7 @@ from cnnsearch.catalog import FIGURES
 from cnnsearch.commands.files import check_place, write_target
 from cnnsearch.commands.options import force_option, output_option, storage_option
 from cnnsearch.commands.plot_layers import with_layers
-from cnnsearch.commands.references import pick, references_argument
+from cnnsearch.commands.references import is_study, pick, references_argument
 from cnnsearch.commands.references import study as read_study
 from cnnsearch.errors import InputError, MissingExtraError
 from cnnsearch.records import StudySummary
@@ -123,7 +123,7 @@ def command(
         _draw_text(pictured, drawn, asked)
     if path is None and not as_text:
         kind = "-".join(chosen) if chosen != OVERVIEW else "overview"
-        what = "" if _whole(references) else "trials-"
+        what = "" if is_study(references) else "trials-"
         path = Path(f"{pictured.study}-{what}{kind}.png")
     if path is not None:
         _write(pictured, chosen, asked, path, force)
@@ -138,12 +138,7 @@ def _kinds(
         return tuple(dict.fromkeys(kinds))
     if x is not None:
         return ("param",) if y is None else ("map",)
-    return OVERVIEW if _whole(references) and y is None else ("curves",)
-
-
-def _whole(references: Sequence[str]) -> bool:
-    """Whether a study is drawn, and not some trials of it."""
-    return len(references) == 1 and "/" not in references[0]
+    return OVERVIEW if is_study(references) and y is None else ("curves",)
 
 
 def _check_options(kinds: Sequence[str], given: Mapping[str, str | None]) -> None:
@@ -188,7 +183,7 @@ def read_pictured(storage: str, references: Sequence[str], kinds: Sequence[str])
     from cnnsearch.plot.pictured import Pictured
     from cnnsearch.study import read
 
-    if len(references) == 1 and "/" not in references[0]:
+    if is_study(references):
         summary, attempts = read_study(storage, references[0])
         trials = ranking.shown(attempts)
         if not trials:

@@ -46,6 +46,11 @@ def references_argument(metavar: str) -> Callable[[Any], Any]:
     )
 
 
+def is_study(references: Sequence[str]) -> bool:
+    """Whether a study is named alone."""
+    return len(references) == 1 and "/" not in references[0]
+
+
 def study(storage: str, prefix: str) -> tuple[StudySummary, list[Trial]]:
     """A study by an unambiguous prefix, and all its attempts."""
     from cnnsearch.study import read
