@@ -52,7 +52,7 @@ def changed(good: Path, folder: Path, *statements: str) -> Path:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_files_are_answered_or_refused(kind: str, good: Path, tmp_path: Path) -> None:
-    given(damage(good, tmp_path / "damaged", kind, 0))
+    assert len(given(damage(good, tmp_path / "damaged", kind, 0))) == 4
 
 
 def test_a_whole_file_is_answered(good: Path, tmp_path: Path) -> None:

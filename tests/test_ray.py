@@ -118,6 +118,7 @@ def test_workers_end_with_their_coordinator(nodes: Nodes, tmp_path: Path) -> Non
         until(nodes.workers, "a worker")
         process.kill()
     until(lambda: not nodes.workers(), "the end of its workers")
+    assert nodes.workers() == []
 
 
 def test_unfit_nodes_get_no_trials(nodes: Nodes, tmp_path: Path) -> None:

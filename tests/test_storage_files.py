@@ -124,6 +124,7 @@ def test_no_database(capsys: Capture, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no database at all")
     told = f"{tmp_path / 'notes.txt'} is no database. Write another file, such as"
     refused(capsys, "notes.txt", f"{told} --storage cnnsearch.db.")
+    assert (tmp_path / "notes.txt").read_text() == "no database at all"
 
 
 def test_a_file_that_was_cut(capsys: Capture, tmp_path: Path) -> None:
@@ -142,6 +143,7 @@ def test_a_pipe(capsys: Capture, tmp_path_factory: pytest.TempPathFactory) -> No
     pipe = tmp_path_factory.mktemp("place") / "pipe"
     os.mkfifo(pipe)
     refused(capsys, str(pipe), f"{pipe} is no file. Write the path of one.")
+    assert pipe.is_fifo()
 
 
 def test_no_folder(capsys: Capture, tmp_path: Path) -> None:

@@ -319,7 +319,9 @@ def test_nothing_to_stop_is_said(trained: Path) -> None:
         await pilot.press("X")
         await sees(app, pilot, "nobody runs it")
 
+    before = trained.read_bytes()
     view(trained, stop)
+    assert trained.read_bytes() == before
 
 
 def test_a_search_that_ended_while_the_question_stood(running: tuple[Path, Study]) -> None:
@@ -348,6 +350,7 @@ def test_a_trial_that_ended_while_the_question_stood(running: tuple[Path, Study]
         await sees(app, pilot, "trial 5 ended before that, so there is nothing to stop")
 
     view(path, ask_late)
+    assert read.trial(str(path), "digits", 5).value == 0.5
 
 
 def test_the_command_to_continue_is_read_to_its_end(running: tuple[Path, Study]) -> None:
@@ -567,6 +570,7 @@ def test_the_view_between_two_stages(tmp_path: Path) -> None:
         stage.release()
 
     view(path, look, study="c.1", chain=True)
+    assert read.study_names(str(path)) == ["c.1", "c.2"]
 
 
 def test_the_view_where_no_next_stage_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -577,6 +581,7 @@ def test_the_view_where_no_next_stage_came(tmp_path: Path, monkeypatch: pytest.M
         await sees(app, pilot, "stage 1 of 2 is done, and no other runs; to continue: ")
 
     view(path, look, study="c.1", chain=True)
+    assert read.study_names(str(path)) == ["c.1"]
 
 
 def test_a_stage_that_ended_while_the_question_stood(tmp_path: Path) -> None:

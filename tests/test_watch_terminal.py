@@ -222,6 +222,7 @@ def test_the_view_leaves_when_its_search_has_died(tmp_path: Path) -> None:
         run.process.wait()
         until(lambda: "\x1b[?1049l" in run.read(), "the screen of before")
         until(lambda: run.after == run.before, "the terminal as it was")
+        assert run.process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("fate", [signal.SIGSTOP, signal.SIGKILL], ids=["hangs", "is killed"])
